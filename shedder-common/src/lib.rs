@@ -1,2 +1,28 @@
+//! The kernel ABI of shedder: every value that crosses between the BPF programs and the daemon,
+//! and the one decision both sides share.
+//!
+//! Layout rules, checked by the `const` blocks beside each type: fixed-width integers and byte
+//! arrays only, no implicit padding, 64-bit fields at multiples of eight. Addresses and ports are
+//! bytes in network order. Times are nanoseconds of `CLOCK_MONOTONIC`, the clock
+//! `bpf_ktime_get_ns` reads.
+//!
+//! This crate knows no map, file or clock.
 #![no_std]
-//! stub
+#![expect(
+    clippy::inline_always,
+    reason = "compiled into BPF programs, where the verifier follows inlined code best"
+)]
+
+pub mod counters;
+pub mod decision;
+pub mod endpoint;
+pub mod errno;
+pub mod event;
+pub mod histogram;
+pub mod map;
+pub mod time;
+pub mod verdict;
+
+/// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
+/// meaning of a field does.
+pub const ABI_VERSION: u32 = 1;

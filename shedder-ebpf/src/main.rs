@@ -1,17 +1,97 @@
-//! The BPF programs.
+//! The programs of shedder: thin readers and appliers of what the daemon decided.
+//!
+//! Every one of them fails open. This file is the whole table of what a program returns:
+//!
+//! | program | returns | when |
+//! |---|---|---|
+//! | connect4, connect6 | 0 with an errno | the verdict says deny |
+//! | | 1 | anything else, and every doubt |
+//! | sockops | 1 | always: any other value would undo the replies of programs before it |
+//! | ingress | 1 | always |
+//! | egress | 0 | a SYN whose hold has not passed |
+//! | | 1 | anything else, and every doubt |
+//!
+//! They are O(1): no loops over data, no allocation, and no formatting unless the debug switch
+//! is on.
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "kernel context and map pointers")]
+#![feature(asm_experimental_arch)]
+#![expect(unsafe_code, reason = "kernel contexts and map pointers")]
+#![expect(clippy::inline_always, reason = "one verified program each, no calls")]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the macros make undocumented `pub` functions of the programs"
+)]
 
-use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
+mod announce;
+mod atomic;
+mod connect;
+mod evidence;
+mod lifecycle;
+mod maps;
+mod packet;
+mod settings;
+mod tag;
 
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, sock_ops};
+use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockOpsContext};
+use connect::Outcome;
+
+/// Decides one IPv4 connect. Minimum kernel version: 4.17; chosen error numbers: 5.18.
 #[cgroup_sock_addr(connect4)]
-pub fn shedder_connect4(_ctx: SockAddrContext) -> i32 {
+pub fn shedder_connect4(ctx: SockAddrContext) -> i32 {
+    answer(connect::ipv4(&ctx))
+}
+
+/// Decides one IPv6 connect, which may mean an IPv4 endpoint.
+#[cgroup_sock_addr(connect6)]
+pub fn shedder_connect6(ctx: SockAddrContext) -> i32 {
+    answer(connect::ipv6(&ctx))
+}
+
+/// Follows the life of the connections the connect programs tagged.
+#[sock_ops]
+pub fn shedder_sockops(ctx: SockOpsContext) -> u32 {
+    lifecycle::advance(&ctx);
     1
+}
+
+/// Notes answers. Minimum kernel version: 4.10; with socket storage: 5.9.
+#[cgroup_skb(ingress)]
+pub fn shedder_ingress(ctx: SkBuffContext) -> i32 {
+    packet::arrive(&ctx);
+    1
+}
+
+/// Notes requests, and holds a SYN that is to be delayed.
+#[cgroup_skb(egress)]
+pub fn shedder_egress(ctx: SkBuffContext) -> i32 {
+    i32::from(packet::leave(&ctx))
+}
+
+/// Never attached: run twice by the loader to learn how many jiffies a second has.
+#[cgroup_skb(egress)]
+pub fn shedder_clock(_ctx: SkBuffContext) -> i32 {
+    settings::read_clocks();
+    1
+}
+
+#[inline(always)]
+fn answer(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Pass => 1,
+        Outcome::Refuse(errno) => {
+            settings::set_return_value(errno);
+            0
+        }
+    }
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never in the object: a path that can panic does not pass the verifier.
+    #[expect(clippy::empty_loop, reason = "there is nothing to do and nowhere to go")]
     loop {}
 }
 

@@ -1,0 +1,82 @@
+//! What the kernel counts. Every counter only grows, unless it says otherwise, and the daemon
+//! works with differences.
+
+use bytemuck::{Pod, Zeroable};
+
+/// One row of the counter array: everything counted for one slot.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct SlotCounters {
+    /// Connects that found this slot.
+    pub connects: u64,
+    /// Connects let through, probes included.
+    pub allowed: u64,
+    /// Connects refused.
+    pub denied: u64,
+    /// Connects whose SYN was held.
+    pub delayed: u64,
+    /// Connects sent to a sibling.
+    pub redirected: u64,
+    /// Connects that enforcing would have shed.
+    pub would_shed: u64,
+    /// Connects let through because the verdict was no longer renewed.
+    pub expired: u64,
+    /// Connects admitted as half-open probes.
+    pub probes: u64,
+    /// Probes of the current epoch that ended well.
+    pub probe_successes: u64,
+    /// Probes of the current epoch that ended badly.
+    pub probe_failures: u64,
+    /// Connections established.
+    pub established: u64,
+    /// Outcome: the SYN was answered with a reset.
+    pub refused: u64,
+    /// Outcome: no answer, to the SYN or to a request.
+    pub timed_out: u64,
+    /// Outcome: the network said the host or network cannot be reached.
+    pub unreachable: u64,
+    /// Outcome: the peer reset or closed the connection where an answer was due.
+    pub reset: u64,
+    /// Outcome: an answer arrived.
+    pub responses: u64,
+    /// Outcome: established and closed in good order without a request.
+    pub idle_closes: u64,
+    /// Answers slower than [`crate::verdict::Verdict::slow_ns`].
+    pub slow: u64,
+    /// Ended by the caller early, or for a reason of its own; says nothing of the endpoint.
+    pub abandoned: u64,
+    /// Outcomes of sockets from an earlier epoch; they decide nothing.
+    pub stale: u64,
+    /// SYNs sent again by the network stack.
+    pub syn_retransmits: u64,
+    /// Half-open tokens ever taken.
+    pub tokens_taken: u64,
+    /// Connects that reached the admitted share.
+    pub turns: u64,
+    /// Failures since the last success. Not monotone: a success sets it to zero.
+    pub failure_run: u64,
+    /// How often the failure run reached its limit.
+    pub failure_bursts: u64,
+    /// Zero.
+    pub reserved: [u64; 7],
+}
+
+const _: () = assert!(size_of::<SlotCounters>() == 256);
+
+/// The one row of things that went wrong on the node itself.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct NodeCounters {
+    /// Events the ring had no room for.
+    pub events_lost: u64,
+    /// Destinations announced to the daemon.
+    pub discoveries: u64,
+    /// Sockets that could not be tagged; their connects went through unmeasured.
+    pub untagged: u64,
+    /// Redirects to an unusable target; the connects went through unchanged.
+    pub redirects_failed: u64,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
+const _: () = assert!(size_of::<NodeCounters>() == 64);

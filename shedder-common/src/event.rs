@@ -1,0 +1,132 @@
+//! Records the kernel sends through the ring: control signals, never measurements.
+//!
+//! The bytes are untrusted: they are decoded by length and code, and what does not fit is an
+//! error the reader counts.
+
+use core::fmt;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::endpoint::{EndpointKey, SlotRef};
+
+/// One record of the event ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct EventRecord {
+    /// One of the `KIND_` codes.
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// When it happened.
+    pub at_ns: u64,
+    /// Discovery: the destination.
+    pub key: EndpointKey,
+    /// Failure run: the slot.
+    pub slot: SlotRef,
+    /// Failure run: consecutive failures.
+    pub value: u64,
+}
+
+const _: () = assert!(size_of::<EventRecord>() == 56);
+
+/// A destination the policy covers has no slot yet.
+pub const KIND_DISCOVERED: u32 = 1;
+/// A slot's consecutive failures reached the limit.
+pub const KIND_FAILURE_RUN: u32 = 2;
+
+/// A decoded record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A destination the policy covers has no slot yet.
+    Discovered {
+        /// Whom to assign a slot to.
+        key: EndpointKey,
+    },
+    /// A slot's consecutive failures reached the limit.
+    FailureRun {
+        /// Which slot.
+        slot: SlotRef,
+        /// How many in a row.
+        failures: u64,
+    },
+}
+
+/// Why a record was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// It has this many bytes instead of those of an [`EventRecord`].
+    Length(usize),
+    /// Its kind is unknown.
+    Kind(u32),
+    /// Its key names no address family.
+    Key,
+}
+
+impl Event {
+    /// Decodes the bytes of one record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let record: EventRecord = bytemuck::try_pod_read_unaligned(bytes)
+            .map_err(|_wrong_size| DecodeError::Length(bytes.len()))?;
+        match record.kind {
+            KIND_DISCOVERED if record.key.endpoint().is_none() => Err(DecodeError::Key),
+            KIND_DISCOVERED => Ok(Self::Discovered { key: record.key }),
+            KIND_FAILURE_RUN => {
+                Ok(Self::FailureRun { slot: record.slot, failures: record.value })
+            }
+            kind => Err(DecodeError::Kind(kind)),
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => {
+                write!(f, "an event of {length} bytes instead of {}", size_of::<EventRecord>())
+            }
+            Self::Kind(kind) => write!(f, "an event of unknown kind {kind}"),
+            Self::Key => write!(f, "a discovery without an address family"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_discovery_is_read_back() {
+        let key = EndpointKey::new(3, "10.0.0.1:5432".parse().unwrap());
+        let record = EventRecord { kind: KIND_DISCOVERED, key, ..EventRecord::zeroed() };
+        assert_eq!(Event::decode(bytemuck::bytes_of(&record)), Ok(Event::Discovered { key }));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let record = EventRecord { kind: 77, ..EventRecord::zeroed() };
+        assert_eq!(Event::decode(bytemuck::bytes_of(&record)), Err(DecodeError::Kind(77)));
+        assert_eq!(Event::decode(&[1, 2, 3]), Err(DecodeError::Length(3)));
+        let no_family = EventRecord { kind: KIND_DISCOVERED, ..EventRecord::zeroed() };
+        assert_eq!(Event::decode(bytemuck::bytes_of(&no_family)), Err(DecodeError::Key));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
+            let _event = Event::decode(&bytes);
+        }
+
+        #[test]
+        fn any_full_record_decodes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 56)) {
+            let bytes: Vec<u8> = bytes;
+            let _event = Event::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Names and sizes of the maps, as the object file declares them.
+
+/// Hash: [`crate::endpoint::EndpointKey`] → [`crate::endpoint::SlotRef`].
+pub const SLOTS: &str = "SLOTS";
+/// Prefix trie over [`crate::endpoint::EndpointKey`]: the destinations the policy covers.
+pub const DESTINATIONS: &str = "DESTINATIONS";
+/// Recently announced destinations, so that each is announced once in a while only.
+pub const ANNOUNCED: &str = "ANNOUNCED";
+/// Mappable array of [`crate::verdict::Verdict`] by slot.
+pub const VERDICTS: &str = "VERDICTS";
+/// Mappable array of [`crate::counters::SlotCounters`] by slot.
+pub const COUNTERS: &str = "COUNTERS";
+/// Mappable array of [`crate::histogram::HistogramRow`] by [`crate::histogram::row`].
+pub const HISTOGRAMS: &str = "HISTOGRAMS";
+/// Mappable array of [`crate::endpoint::RedirectTarget`].
+pub const REDIRECTS: &str = "REDIRECTS";
+/// Mappable array with the one [`crate::counters::NodeCounters`].
+pub const NODE: &str = "NODE";
+/// Ring of [`crate::event::EventRecord`].
+pub const EVENTS: &str = "EVENTS";
+/// The caller id of each attached cgroup.
+pub const CALLERS: &str = "CALLERS";
+
+/// Slots an object has unless the loader asks for another number.
+pub const DEFAULT_SLOTS: u32 = 4096;
+/// The most slots a loader may ask for.
+pub const MAX_SLOTS: u32 = 65_536;
+/// Entries of the redirect table.
+pub const REDIRECT_TARGETS: u32 = 4096;
+/// Bytes of the event ring.
+pub const EVENT_RING_BYTES: u32 = 256 * 1024;
+/// Entries of the destination trie.
+pub const DESTINATION_ENTRIES: u32 = 16_384;

@@ -1,0 +1,191 @@
+//! What the daemon tells the kernel about one slot.
+//!
+//! Only the daemon writes these rows; the programs only read them. The action is one 64-bit word,
+//! so a reader sees the old verdict or the new one and never a mixture.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::errno::Errno;
+
+/// One row of the verdict array.
+///
+/// The word and its expiry may be read at different moments. That is harmless: an expired word
+/// allows, and a fresh word under the previous expiry still ends within one time to live.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Verdict {
+    /// The packed [`VerdictWord`]; zero allows.
+    pub word: u64,
+    /// The time from which a shedding word no longer counts.
+    pub expires_ns: u64,
+    /// In half-open: a token is granted while fewer than this many were ever taken.
+    pub token_limit: u64,
+    /// An attempt or a turn the caller gives up after at least this long counts as timed out.
+    pub caller_timeout_ns: u64,
+    /// A response slower than this is counted as slow, and fails a probe; zero: no limit.
+    pub slow_ns: u64,
+    /// The tenancy of the slot; zero: unused.
+    pub generation: u32,
+    /// Consecutive failures at which the daemon is woken; zero: never.
+    pub failure_run_limit: u32,
+    /// Turns at the start of a connection that are not measured (a TLS handshake is one or two).
+    pub turns_to_skip: u32,
+    /// Zero.
+    pub reserved: [u32; 3],
+}
+
+const _: () = assert!(size_of::<Verdict>() == 64);
+
+/// What happens to a connect that is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing: it goes through.
+    Allow,
+    /// `connect()` returns this error at once.
+    Deny(Errno),
+    /// The SYN is held this many milliseconds.
+    Delay(u16),
+    /// The connect goes to this entry of the redirect table.
+    Redirect(u16),
+}
+
+/// The action word, unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerdictWord {
+    /// What happens to a connect that is not admitted.
+    pub action: Action,
+    /// Count what would have happened and let everything through.
+    pub observe: bool,
+    /// Admit by token; see [`Verdict::token_limit`].
+    pub half_open: bool,
+    /// Share of connects admitted without a token, in thousandths.
+    pub admit_permille: u16,
+    /// Stamped on sockets, so that results of an earlier state are told apart.
+    pub epoch: u16,
+}
+
+impl VerdictWord {
+    /// The word of a closed breaker.
+    pub const fn allow(epoch: u16) -> Self {
+        Self { action: Action::Allow, observe: false, half_open: false, admit_permille: 0, epoch }
+    }
+
+    /// The packed form. An `admit_permille` over 1000 becomes 1000.
+    pub fn pack(self) -> u64 {
+        let (code, argument, errno) = match self.action {
+            Action::Allow => (ALLOW, 0, 0),
+            Action::Deny(errno) => (DENY, 0, errno as u64),
+            Action::Delay(milliseconds) => (DELAY, u64::from(milliseconds), 0),
+            Action::Redirect(target) => (REDIRECT, u64::from(target), 0),
+        };
+        code | u64::from(self.observe) << OBSERVE_SHIFT
+            | u64::from(self.half_open) << HALF_OPEN_SHIFT
+            | errno << ERRNO_SHIFT
+            | u64::from(self.admit_permille.min(1000)) << ADMIT_SHIFT
+            | argument << ARGUMENT_SHIFT
+            | u64::from(self.epoch) << EPOCH_SHIFT
+    }
+
+    /// The meaning of a packed word; nothing when no such word is ever published.
+    pub fn unpack(word: u64) -> Option<Self> {
+        let argument = argument(word);
+        let action = match word & ACTION_MASK {
+            ALLOW => Action::Allow,
+            DENY => {
+                let errno = errno(word);
+                Action::Deny(Errno::ALL.into_iter().find(|known| *known as u8 == errno)?)
+            }
+            DELAY => Action::Delay(argument),
+            REDIRECT => Action::Redirect(argument),
+            _ => return None,
+        };
+        Some(Self {
+            action,
+            observe: is_observe(word),
+            half_open: is_half_open(word),
+            admit_permille: admit_permille(word),
+            epoch: epoch(word),
+        })
+    }
+}
+
+pub(crate) const ACTION_MASK: u64 = 0b111;
+pub(crate) const ALLOW: u64 = 0;
+pub(crate) const DENY: u64 = 1;
+pub(crate) const DELAY: u64 = 2;
+pub(crate) const REDIRECT: u64 = 3;
+
+/// The epoch of a packed word.
+#[inline(always)]
+pub const fn epoch(word: u64) -> u16 {
+    (word >> EPOCH_SHIFT & 0xffff) as u16
+}
+
+#[inline(always)]
+pub(crate) const fn is_observe(word: u64) -> bool {
+    word >> OBSERVE_SHIFT & 1 == 1
+}
+
+#[inline(always)]
+pub(crate) const fn is_half_open(word: u64) -> bool {
+    word >> HALF_OPEN_SHIFT & 1 == 1
+}
+
+#[inline(always)]
+pub(crate) const fn errno(word: u64) -> u8 {
+    (word >> ERRNO_SHIFT & 0xff) as u8
+}
+
+#[inline(always)]
+pub(crate) const fn admit_permille(word: u64) -> u16 {
+    (word >> ADMIT_SHIFT & 0x3ff) as u16
+}
+
+#[inline(always)]
+pub(crate) const fn argument(word: u64) -> u16 {
+    (word >> ARGUMENT_SHIFT & 0xffff) as u16
+}
+
+const OBSERVE_SHIFT: u32 = 3;
+const HALF_OPEN_SHIFT: u32 = 4;
+const ERRNO_SHIFT: u32 = 8;
+const ADMIT_SHIFT: u32 = 16;
+const ARGUMENT_SHIFT: u32 = 32;
+const EPOCH_SHIFT: u32 = 48;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn actions() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            Just(Action::Allow),
+            (0..Errno::ALL.len()).prop_map(|index| Action::Deny(Errno::ALL[index])),
+            any::<u16>().prop_map(Action::Delay),
+            any::<u16>().prop_map(Action::Redirect),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_packed_word_unpacks_to_itself(
+            action in actions(), observe: bool, half_open: bool, admit_permille in 0_u16..=1000, epoch: u16,
+        ) {
+            let word = VerdictWord { action, observe, half_open, admit_permille, epoch };
+            prop_assert_eq!(VerdictWord::unpack(word.pack()), Some(word));
+        }
+
+        #[test]
+        fn any_word_unpacks_without_panic(word: u64) {
+            let _unpacked = VerdictWord::unpack(word);
+        }
+    }
+
+    #[test]
+    fn the_zero_row_allows() {
+        let row = Verdict::zeroed();
+        assert_eq!(VerdictWord::unpack(row.word), Some(VerdictWord::allow(0)));
+    }
+}

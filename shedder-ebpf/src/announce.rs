@@ -1,0 +1,70 @@
+//! Telling the daemon, through the ring, what it cannot wait a tick for.
+
+use shedder_common::counters::NodeCounters;
+use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, EndpointKey, SlotRef};
+use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
+
+use aya_ebpf::maps::lpm_trie::Key;
+
+use crate::atomic;
+use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
+use crate::settings::now_ns;
+
+/// Announces a destination without a slot if the policy covers it, at most once in a while.
+#[inline(always)]
+pub fn discovery(key: &EndpointKey) {
+    if DESTINATIONS.get(Key::new(ADDRESS_OFFSET_BITS + 128, *key)).is_none() {
+        return;
+    }
+    let now = now_ns();
+    // SAFETY: a plain integer; a concurrent replacement at worst announces twice.
+    if let Some(&last) = unsafe { ANNOUNCED.get(key) }
+        && now.saturating_sub(last) < ANNOUNCE_INTERVAL_NS
+    {
+        return;
+    }
+    if ANNOUNCED.insert(key, now, 0).is_err() {
+        // Announced again with the next connect; the daemon ignores what it knows.
+    }
+    count(|node| &raw mut node.discoveries);
+    send(EventRecord {
+        kind: KIND_DISCOVERED,
+        reserved: 0,
+        at_ns: now,
+        key: *key,
+        slot: SlotRef { slot: 0, generation: 0 },
+        value: 0,
+    });
+}
+
+/// Announces that a slot's consecutive failures reached their limit.
+#[inline(always)]
+pub fn failure_run(slot: SlotRef, failures: u64) {
+    send(EventRecord {
+        kind: KIND_FAILURE_RUN,
+        reserved: 0,
+        at_ns: now_ns(),
+        key: EndpointKey { caller: 0, port: [0; 2], family: 0, protocol: 0, address: [0; 16] },
+        slot,
+        value: failures,
+    });
+}
+
+#[inline(always)]
+fn send(record: EventRecord) {
+    let Some(mut entry) = EVENTS.reserve::<EventRecord>(0) else {
+        return count(|node| &raw mut node.events_lost);
+    };
+    entry.write(record);
+    entry.submit(0);
+}
+
+#[inline(always)]
+fn count(counter: impl FnOnce(&mut NodeCounters) -> *mut u64) {
+    if let Some(node) = NODE.get_ptr_mut(0) {
+        // SAFETY: the one row of the node array; only this field is touched.
+        unsafe { atomic::add(counter(&mut *node), 1) };
+    }
+}
+
+const ANNOUNCE_INTERVAL_NS: u64 = 100_000_000;

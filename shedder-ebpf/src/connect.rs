@@ -1,0 +1,293 @@
+//! connect4 and connect6: which endpoint, which verdict, and what follows from it.
+//!
+//! Lookups on the allow path: the caller's id (no search), the slot (hash), verdict and counters
+//! (arrays, inlined), the socket's tag. Helper calls: caller, return value, slot, clock, tag.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
+use aya_ebpf::programs::SockAddrContext;
+use aya_log_ebpf::debug;
+use shedder_common::counters::SlotCounters;
+use shedder_common::decision::{Decision, Shed, decide};
+use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
+use shedder_common::verdict::{self, Verdict};
+
+use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
+use crate::settings::{is_debug, is_refused_already, jiffies, now_ns};
+use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
+use crate::{announce, atomic};
+
+/// What the connect program answers.
+pub enum Outcome {
+    Pass,
+    /// Fail the call with this error number.
+    Refuse(u8),
+}
+
+#[inline(always)]
+pub fn ipv4(ctx: &SockAddrContext) -> Outcome {
+    let raw = ctx.sock_addr;
+    // SAFETY: the kernel hands over a valid context.
+    let (protocol, address, port) =
+        unsafe { ((*raw).protocol, (*raw).user_ip4, (*raw).user_port) };
+    if protocol != IPPROTO_TCP {
+        return Outcome::Pass;
+    }
+    let Some(caller) = caller() else { return Outcome::Pass };
+    let key = EndpointKey::ipv4(caller, address.to_ne_bytes(), port_bytes(port));
+    steer(ctx, &key, false)
+}
+
+#[inline(always)]
+pub fn ipv6(ctx: &SockAddrContext) -> Outcome {
+    let raw = ctx.sock_addr;
+    // SAFETY: the kernel hands over a valid context; each word is read on its own, as the
+    // verifier demands.
+    let (protocol, words, port) = unsafe {
+        let address = &raw const (*raw).user_ip6;
+        let address = address.cast::<u32>();
+        (
+            (*raw).protocol,
+            [
+                address.read_volatile(),
+                address.add(1).read_volatile(),
+                address.add(2).read_volatile(),
+                address.add(3).read_volatile(),
+            ],
+            (*raw).user_port,
+        )
+    };
+    if protocol != IPPROTO_TCP {
+        return Outcome::Pass;
+    }
+    let Some(caller) = caller() else { return Outcome::Pass };
+    let [a, b, c, d] = words;
+    let is_mapped = a == 0 && b == 0 && c == MAPPED_PREFIX;
+    let key = if is_mapped {
+        EndpointKey::ipv4(caller, d.to_ne_bytes(), port_bytes(port))
+    } else {
+        EndpointKey::ipv6(caller, bytes_of(words), port_bytes(port))
+    };
+    steer(ctx, &key, true)
+}
+
+/// The caller this cgroup belongs to; nothing while the daemon has not said.
+#[inline(always)]
+fn caller() -> Option<u32> {
+    // SAFETY: storage of the cgroup the program is attached to; the helper cannot fail.
+    let caller = unsafe { *CALLERS.get_ptr_mut() };
+    (caller != 0).then_some(caller)
+}
+
+/// Applies the verdict of one endpoint. `is_ipv6` tells which kind of socket it is.
+#[inline(always)]
+fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
+    // SAFETY: the value is plain data the daemon replaces as a whole.
+    let Some(&slot) = (unsafe { SLOTS.get(key) }) else {
+        announce::discovery(key);
+        return Outcome::Pass;
+    };
+    let (Some(verdict), Some(counters)) =
+        (VERDICTS.get(slot.slot), COUNTERS.get_ptr_mut(slot.slot))
+    else {
+        return Outcome::Pass;
+    };
+    if is_refused_already() {
+        return Outcome::Pass;
+    }
+    let now = now_ns();
+    let decision = decide(verdict, now, |limit| take_token(counters, limit), || next_turn(counters));
+    if is_debug() {
+        debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
+    }
+    count(counters, decision);
+    match decision {
+        Decision::Allow | Decision::AllowExpired | Decision::Observe(_) => {
+            tag(ctx, slot, verdict, now, Extra::None);
+            Outcome::Pass
+        }
+        Decision::Probe => {
+            tag(ctx, slot, verdict, now, Extra::Probe);
+            Outcome::Pass
+        }
+        Decision::Shed(Shed::Deny(errno)) => Outcome::Refuse(errno),
+        Decision::Shed(Shed::Delay(milliseconds)) => {
+            tag(ctx, slot, verdict, now, Extra::Hold(milliseconds));
+            Outcome::Pass
+        }
+        Decision::Shed(Shed::Redirect(target)) => {
+            redirect(ctx, target, now, is_ipv6);
+            Outcome::Pass
+        }
+    }
+}
+
+/// Takes a half-open token if fewer than `limit` were ever taken.
+#[inline(always)]
+fn take_token(counters: *mut SlotCounters, limit: u64) -> bool {
+    // SAFETY: a row of the counter array.
+    unsafe {
+        let taken = &raw mut (*counters).tokens_taken;
+        taken.read_volatile() < limit && atomic::fetch_add(taken, 1) < limit
+    }
+}
+
+#[inline(always)]
+fn next_turn(counters: *mut SlotCounters) -> u64 {
+    // SAFETY: a row of the counter array.
+    unsafe { atomic::fetch_add(&raw mut (*counters).turns, 1) }
+}
+
+#[inline(always)]
+fn count(counters: *mut SlotCounters, decision: Decision) {
+    // SAFETY: a row of the counter array, whose fields are aligned.
+    unsafe {
+        atomic::add(&raw mut (*counters).connects, 1);
+        match decision {
+            Decision::Allow => atomic::add(&raw mut (*counters).allowed, 1),
+            Decision::AllowExpired => {
+                atomic::add(&raw mut (*counters).allowed, 1);
+                atomic::add(&raw mut (*counters).expired, 1);
+            }
+            Decision::Probe => {
+                atomic::add(&raw mut (*counters).allowed, 1);
+                atomic::add(&raw mut (*counters).probes, 1);
+            }
+            Decision::Observe(_) => {
+                atomic::add(&raw mut (*counters).allowed, 1);
+                atomic::add(&raw mut (*counters).would_shed, 1);
+            }
+            Decision::Shed(Shed::Deny(_)) => atomic::add(&raw mut (*counters).denied, 1),
+            Decision::Shed(Shed::Delay(_)) => atomic::add(&raw mut (*counters).delayed, 1),
+            Decision::Shed(Shed::Redirect(_)) => atomic::add(&raw mut (*counters).redirected, 1),
+        }
+    }
+}
+
+/// What is special about an admitted connect.
+enum Extra {
+    None,
+    Probe,
+    Hold(u16),
+}
+
+/// Marks the socket, so that what becomes of the connect is counted for this slot.
+#[inline(always)]
+fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra: Extra) {
+    let Some(tag) = Tag::of_or_new(socket(ctx)) else {
+        count_node(|node| &raw mut node.untagged);
+        return;
+    };
+    let epoch = verdict::epoch(verdict.word);
+    tag.slot = slot;
+    tag.started_ns = now;
+    tag.last_out_ns = 0;
+    tag.closing_ns = 0;
+    tag.epoch = epoch;
+    tag.turn_epoch = epoch;
+    tag.phase = ADMITTED;
+    tag.hold = HOLD_NONE;
+    tag.is_probe = u8::from(matches!(extra, Extra::Probe));
+    tag.is_waiting = 0;
+    tag.has_answered = 0;
+    tag.turns_to_skip = verdict.turns_to_skip.min(u8::MAX.into()) as u8;
+    if let Extra::Hold(milliseconds) = extra {
+        let hold_jiffies = jiffies(milliseconds);
+        if hold_jiffies != 0 {
+            tag.hold = HOLD_PENDING;
+            tag.hold_jiffies = hold_jiffies;
+            tag.hold_until_ns = now + u64::from(milliseconds) * 1_000_000;
+        }
+    }
+}
+
+/// Sends the connect to a sibling and lets the evidence count for the sibling. An unusable target
+/// leaves the connect as it is.
+#[inline(always)]
+fn redirect(ctx: &SockAddrContext, target: u16, now: u64, is_ipv6: bool) {
+    let Some(target) = REDIRECTS.get(u32::from(target)) else {
+        return count_node(|node| &raw mut node.redirects_failed);
+    };
+    let key = &target.key;
+    if !rewrite(ctx.sock_addr, key, is_ipv6) {
+        return count_node(|node| &raw mut node.redirects_failed);
+    }
+    if let (Some(verdict), Some(counters)) =
+        (VERDICTS.get(target.slot.slot), COUNTERS.get_ptr_mut(target.slot.slot))
+    {
+        // SAFETY: a row of the counter array.
+        unsafe {
+            atomic::add(&raw mut (*counters).connects, 1);
+            atomic::add(&raw mut (*counters).allowed, 1);
+        }
+        tag(ctx, target.slot, verdict, now, Extra::None);
+    }
+}
+
+/// Writes the new destination into the call; whether that was possible for this kind of socket.
+#[inline(always)]
+fn rewrite(raw: *mut bpf_sock_addr, key: &EndpointKey, is_ipv6: bool) -> bool {
+    let [a, b] = key.port;
+    let port = u32::from(u16::from_ne_bytes([a, b]));
+    let words = words_of(key.address);
+    // SAFETY: the kernel hands over a valid context; each word is written on its own, as the
+    // verifier demands.
+    unsafe {
+        let address = (&raw mut (*raw).user_ip6).cast::<u32>();
+        match (key.family, is_ipv6) {
+            (FAMILY_IPV4, false) => (*raw).user_ip4 = words[0],
+            (FAMILY_IPV4, true) => {
+                address.write_volatile(0);
+                address.add(1).write_volatile(0);
+                address.add(2).write_volatile(MAPPED_PREFIX);
+                address.add(3).write_volatile(words[0]);
+            }
+            (FAMILY_IPV6, true) => {
+                address.write_volatile(words[0]);
+                address.add(1).write_volatile(words[1]);
+                address.add(2).write_volatile(words[2]);
+                address.add(3).write_volatile(words[3]);
+            }
+            _ => return false,
+        }
+        (*raw).user_port = port;
+    }
+    true
+}
+
+#[inline(always)]
+fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
+    // SAFETY: the kernel hands over a valid context.
+    unsafe { (*ctx.as_ptr().cast::<bpf_sock_addr>()).__bindgen_anon_1.sk }
+}
+
+#[inline(always)]
+fn count_node(counter: impl FnOnce(&mut shedder_common::counters::NodeCounters) -> *mut u64) {
+    if let Some(node) = NODE.get_ptr_mut(0) {
+        // SAFETY: the one row of the node array; only this field is touched.
+        unsafe { atomic::add(counter(&mut *node), 1) };
+    }
+}
+
+/// The port of the context: network order, in the low 16 bits.
+#[inline(always)]
+fn port_bytes(port: u32) -> [u8; 2] {
+    (port as u16).to_ne_bytes()
+}
+
+#[inline(always)]
+fn bytes_of(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: same size, no padding, any bits are valid.
+    unsafe { core::mem::transmute(words) }
+}
+
+#[inline(always)]
+fn words_of(bytes: [u8; 16]) -> [u32; 4] {
+    // SAFETY: same size, no padding, any bits are valid.
+    unsafe { core::mem::transmute(bytes) }
+}
+
+const IPPROTO_TCP: u32 = 6;
+/// The third word of `::ffff:a.b.c.d` as it lies in memory.
+const MAPPED_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+const _: () = assert!(IDLE == 0);

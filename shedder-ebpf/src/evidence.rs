@@ -1,0 +1,108 @@
+//! Counting how attempts and turns ended.
+//!
+//! An outcome counts only for the tenancy and the epoch it began in: what started before a
+//! transition says nothing about the state after it.
+
+use shedder_common::counters::SlotCounters;
+use shedder_common::histogram::{self, HistogramKind};
+use shedder_common::verdict::{self, Verdict};
+
+use crate::maps::{COUNTERS, HISTOGRAMS, VERDICTS};
+use crate::tag::Tag;
+use crate::{announce, atomic};
+
+/// How an attempt or a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer arrived after this many nanoseconds.
+    Answered(u64),
+    /// Established and closed in good order without a request.
+    IdleClose,
+    Refused,
+    TimedOut,
+    Unreachable,
+    Reset,
+    /// Ended by the caller, or for a reason of its own.
+    Abandoned,
+}
+
+/// The two rows of a tagged socket's slot.
+pub struct Rows {
+    pub verdict: &'static Verdict,
+    pub counters: *mut SlotCounters,
+}
+
+/// The rows of the slot a socket is tagged for; nothing when the slot has another tenant.
+#[inline(always)]
+pub fn rows(tag: &Tag) -> Option<Rows> {
+    let verdict = VERDICTS.get(tag.slot.slot)?;
+    if verdict.generation != tag.slot.generation {
+        return None;
+    }
+    let counters = COUNTERS.get_ptr_mut(tag.slot.slot)?;
+    Some(Rows { verdict, counters })
+}
+
+/// Counts `outcome` of an attempt or turn that began in `epoch`.
+#[inline(always)]
+pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
+    let counters = rows.counters;
+    // SAFETY: a row of the counter array, whose fields are aligned.
+    unsafe {
+        if epoch != verdict::epoch(rows.verdict.word) {
+            atomic::add(&raw mut (*counters).stale, 1);
+            tag.is_probe = 0;
+            return;
+        }
+        match outcome {
+            Outcome::Answered(_) => atomic::add(&raw mut (*counters).responses, 1),
+            Outcome::IdleClose => atomic::add(&raw mut (*counters).idle_closes, 1),
+            Outcome::Refused => atomic::add(&raw mut (*counters).refused, 1),
+            Outcome::TimedOut => atomic::add(&raw mut (*counters).timed_out, 1),
+            Outcome::Unreachable => atomic::add(&raw mut (*counters).unreachable, 1),
+            Outcome::Reset => atomic::add(&raw mut (*counters).reset, 1),
+            Outcome::Abandoned => {
+                atomic::add(&raw mut (*counters).abandoned, 1);
+                return;
+            }
+        }
+        let is_slow = matches!(outcome, Outcome::Answered(elapsed_ns)
+            if rows.verdict.slow_ns != 0 && elapsed_ns > rows.verdict.slow_ns);
+        if is_slow {
+            atomic::add(&raw mut (*counters).slow, 1);
+        }
+        let is_success = matches!(outcome, Outcome::Answered(_) | Outcome::IdleClose);
+        if tag.is_probe != 0 {
+            tag.is_probe = 0;
+            if is_success && !is_slow {
+                atomic::add(&raw mut (*counters).probe_successes, 1);
+            } else {
+                atomic::add(&raw mut (*counters).probe_failures, 1);
+            }
+        }
+        let run = &raw mut (*counters).failure_run;
+        if is_success {
+            // Read first: a healthy endpoint's row is then not written for this.
+            if run.read_volatile() != 0 {
+                run.write_volatile(0);
+            }
+            return;
+        }
+        let failures = atomic::fetch_add(run, 1) + 1;
+        if failures == u64::from(rows.verdict.failure_run_limit) {
+            atomic::add(&raw mut (*counters).failure_bursts, 1);
+            announce::failure_run(tag.slot, failures);
+        }
+    }
+}
+
+/// Adds a latency to one of the slot's histograms.
+#[inline(always)]
+pub fn measure(slot: u32, kind: HistogramKind, elapsed_ns: u64) {
+    let Some(row) = HISTOGRAMS.get_ptr_mut(histogram::row(slot, kind)) else { return };
+    let bucket = atomic::opaque(histogram::bucket(elapsed_ns / 1000)) as usize;
+    if bucket < histogram::BUCKETS {
+        // SAFETY: the index is checked; the row is a map value.
+        unsafe { atomic::add_u32((&raw mut (*row).buckets).cast::<u32>().add(bucket), 1) };
+    }
+}

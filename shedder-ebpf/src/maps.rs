@@ -1,0 +1,66 @@
+//! Every map, with what happens when it is full.
+//!
+//! The arrays are mapped into the daemon: it reads counters and writes verdicts by memory access.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
+use shedder_common::counters::{NodeCounters, SlotCounters};
+use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
+use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
+use shedder_common::map::{
+    DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES, REDIRECT_TARGETS,
+};
+use shedder_common::verdict::Verdict;
+
+use crate::tag::Tag;
+
+/// Written by the daemon only. A hash, because an endpoint is 24 bytes wide. Full: the daemon
+/// cannot add the endpoint, says so, and its connects pass.
+#[map]
+pub static SLOTS: HashMap<EndpointKey, SlotRef> = HashMap::with_max_entries(DEFAULT_SLOTS, 0);
+
+/// Written by the daemon only. Full: the daemon refuses the policy.
+#[map]
+pub static DESTINATIONS: LpmTrie<EndpointKey, u32> =
+    LpmTrie::with_max_entries(DESTINATION_ENTRIES, BPF_F_NO_PREALLOC);
+
+/// Full: the oldest announcement is forgotten and may be repeated.
+#[map]
+pub static ANNOUNCED: LruHashMap<EndpointKey, u64> = LruHashMap::with_max_entries(4096, 0);
+
+#[map]
+pub static VERDICTS: Array<Verdict> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
+
+#[map]
+pub static COUNTERS: Array<SlotCounters> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
+
+#[map]
+pub static HISTOGRAMS: Array<HistogramRow> =
+    Array::with_max_entries(DEFAULT_SLOTS * HISTOGRAM_KINDS, BPF_F_MMAPABLE);
+
+#[map]
+pub static REDIRECTS: Array<RedirectTarget> =
+    Array::with_max_entries(REDIRECT_TARGETS, BPF_F_MMAPABLE);
+
+#[map]
+pub static NODE: Array<NodeCounters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Jiffies and nanoseconds, read together.
+#[map]
+pub static CLOCKS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
+
+/// Full: the event is dropped and counted; it is raised again with the next connect or failure.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
+
+/// The id of the caller, kept with each cgroup the connect programs are attached to; zero until
+/// the daemon has stored it. Of all ways to know the caller it is the only one without a lookup.
+#[map]
+#[expect(deprecated, reason = "its successor cannot be read in connect programs before 6.2")]
+pub static CALLERS: aya_ebpf::maps::CgroupStorage<u32> = aya_ebpf::maps::CgroupStorage::new();
+
+/// Ends with its socket, so it cannot fill up. No memory: the connect passes unmeasured, counted.
+#[btf_map]
+pub static TAGS: SkStorage<Tag> = SkStorage::new();

@@ -1,0 +1,162 @@
+//! cgroup_skb: when requests leave and answers arrive, and the SYN hold.
+//!
+//! Nothing is parsed beyond the TCP header, so encrypted traffic is measured like any other. A
+//! packet without payload that is no SYN leaves after reading a few header bytes.
+
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::bpf_sk_fullsock;
+use aya_ebpf::programs::SkBuffContext;
+use shedder_common::histogram::HistogramKind;
+use shedder_common::verdict;
+
+use crate::evidence::{Outcome, measure, record, rows};
+use crate::maps::VERDICTS;
+use crate::settings::{jiffy_ns, now_ns};
+use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
+
+/// A packet on its way out; whether it may go.
+#[inline(always)]
+pub fn leave(ctx: &SkBuffContext) -> bool {
+    let Some(segment) = Segment::read(ctx) else { return true };
+    if !segment.is_syn && segment.payload == 0 {
+        return true;
+    }
+    let Some(tag) = tag(ctx) else { return true };
+    if segment.is_syn {
+        return may_connect(tag);
+    }
+    if tag.phase == ESTABLISHED {
+        note_request(tag, &segment);
+    }
+    true
+}
+
+/// A packet on its way in.
+#[inline(always)]
+pub fn arrive(ctx: &SkBuffContext) {
+    let Some(segment) = Segment::read(ctx) else { return };
+    if segment.payload == 0 {
+        return;
+    }
+    let Some(tag) = tag(ctx) else { return };
+    if tag.phase == ESTABLISHED {
+        note_answer(tag);
+    }
+}
+
+/// Whether the hold of this SYN, if any, has passed.
+#[inline(always)]
+fn may_connect(tag: &mut Tag) -> bool {
+    if tag.hold != HOLD_PENDING || tag.phase != CONNECTING {
+        return true;
+    }
+    let now = now_ns();
+    // The timer rounds to jiffies and may fire up to one early.
+    if now + jiffy_ns() < tag.hold_until_ns {
+        return false;
+    }
+    tag.hold = HOLD_PASSED;
+    tag.started_ns = now;
+    true
+}
+
+#[inline(always)]
+fn note_request(tag: &mut Tag, segment: &Segment) {
+    let end = segment.sequence.wrapping_add(segment.payload);
+    // Bytes sent before are a retransmission and do not move the start of the wait.
+    if tag.last_out_ns != 0 && end.wrapping_sub(tag.sent_end) as i32 <= 0 {
+        return;
+    }
+    tag.sent_end = end;
+    if tag.is_waiting == 0 {
+        tag.is_waiting = 1;
+        if let Some(verdict) = VERDICTS.get(tag.slot.slot) {
+            tag.turn_epoch = verdict::epoch(verdict.word);
+        }
+    }
+    tag.last_out_ns = now_ns();
+}
+
+#[inline(always)]
+fn note_answer(tag: &mut Tag) {
+    tag.has_answered = 1;
+    if tag.is_waiting == 0 {
+        return;
+    }
+    tag.is_waiting = 0;
+    if tag.turns_to_skip != 0 {
+        tag.turns_to_skip -= 1;
+        return;
+    }
+    let Some(rows) = rows(tag) else { return };
+    let elapsed_ns = now_ns().saturating_sub(tag.last_out_ns);
+    let epoch = tag.turn_epoch;
+    if epoch == verdict::epoch(rows.verdict.word) {
+        measure(tag.slot.slot, HistogramKind::Response, elapsed_ns);
+    }
+    record(tag, &rows, epoch, Outcome::Answered(elapsed_ns));
+}
+
+/// What the programs read of a TCP segment.
+struct Segment {
+    is_syn: bool,
+    /// Bytes after the TCP header; a merged packet counts as one segment.
+    payload: u32,
+    sequence: u32,
+}
+
+impl Segment {
+    /// Reads the headers; nothing when the packet is not plain TCP or not all in reach.
+    #[inline(always)]
+    fn read(ctx: &SkBuffContext) -> Option<Self> {
+        let skb: *mut __sk_buff = ctx.skb.skb;
+        // SAFETY: the kernel hands over a valid context; every packet byte read lies before `end`,
+        // as the verifier checks.
+        unsafe {
+            let start = (*skb).data as usize;
+            let end = (*skb).data_end as usize;
+            if start + 20 > end {
+                return None;
+            }
+            let packet = start as *const u8;
+            let version = *packet >> 4;
+            let header = if version == 4 && *packet.add(9) == IPPROTO_TCP {
+                usize::from(*packet & 0x0f) * 4
+            } else if version == 6 && *packet.add(6) == IPPROTO_TCP {
+                40
+            } else {
+                return None;
+            };
+            let tcp = start + header;
+            if tcp + 20 > end {
+                return None;
+            }
+            let tcp = tcp as *const u8;
+            let flags = *tcp.add(13);
+            let headers = header as u32 + u32::from(*tcp.add(12) >> 4) * 4;
+            Some(Self {
+                is_syn: flags & (SYN | ACK) == SYN,
+                payload: (*skb).len.saturating_sub(headers),
+                sequence: u32::from_be(tcp.add(4).cast::<u32>().read_unaligned()),
+            })
+        }
+    }
+}
+
+/// The tag of the packet's socket.
+#[inline(always)]
+fn tag<'a>(ctx: &SkBuffContext) -> Option<&'a mut Tag> {
+    // SAFETY: the kernel hands over a valid context; the helper turns a request or time-wait
+    // socket into null.
+    unsafe {
+        let socket: *mut bpf_sock = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return None;
+        }
+        Tag::of(bpf_sk_fullsock(socket))
+    }
+}
+
+const IPPROTO_TCP: u8 = 6;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;

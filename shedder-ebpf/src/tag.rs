@@ -1,0 +1,92 @@
+//! What a socket remembers of its connect, from the decision to its end.
+//!
+//! A tag may be touched on two CPUs at once, by the sender and by the softirq that receives. Such
+//! races are benign: they can misjudge one turn of one connection, never write elsewhere.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
+use aya_ebpf::helpers::generated::bpf_sk_storage_get;
+use shedder_common::endpoint::SlotRef;
+
+use crate::maps::TAGS;
+
+/// The socket-storage value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Tag {
+    pub slot: SlotRef,
+    /// When the SYN left, or when the connect was decided if it has not.
+    pub started_ns: u64,
+    /// When the last new request byte left.
+    pub last_out_ns: u64,
+    /// When the caller began to close; zero before.
+    pub closing_ns: u64,
+    /// Until when the SYN is held.
+    pub hold_until_ns: u64,
+    /// The sequence number after the last request byte sent.
+    pub sent_end: u32,
+    /// How long the SYN is held, in jiffies.
+    pub hold_jiffies: u32,
+    /// Epoch of the verdict the connect was decided by.
+    pub epoch: u16,
+    /// Epoch of the verdict in force when the present turn began.
+    pub turn_epoch: u16,
+    pub phase: Phase,
+    pub hold: Hold,
+    /// One while the result of a half-open probe is awaited.
+    pub is_probe: u8,
+    /// One while a request has been sent and no answer has come.
+    pub is_waiting: u8,
+    /// One once any payload has arrived.
+    pub has_answered: u8,
+    /// Turns still to pass unmeasured.
+    pub turns_to_skip: u8,
+    pub reserved: [u8; 6],
+}
+
+/// How far a tagged connect has come. An integer, because the storage starts as zeros.
+pub type Phase = u8;
+/// No connect of ours, or one that has ended.
+pub const IDLE: Phase = 0;
+/// Admitted; the kernel has not yet chosen port and route.
+pub const ADMITTED: Phase = 1;
+/// The SYN is on its way.
+pub const CONNECTING: Phase = 2;
+/// The handshake is complete.
+pub const ESTABLISHED: Phase = 3;
+
+/// Whether and how the SYN of this connect is held.
+pub type Hold = u8;
+/// Not held.
+pub const HOLD_NONE: Hold = 0;
+/// Held until its time has come.
+pub const HOLD_PENDING: Hold = 1;
+/// Was held; its timing says nothing about the endpoint.
+pub const HOLD_PASSED: Hold = 2;
+
+impl Tag {
+    /// The tag of a socket, if it has one.
+    #[inline(always)]
+    pub fn of<'a>(socket: *mut bpf_sock) -> Option<&'a mut Self> {
+        Self::lookup(socket.cast(), 0)
+    }
+
+    /// The tag of a socket, made of zeros if it has none; nothing when the kernel has no memory.
+    #[inline(always)]
+    pub fn of_or_new<'a>(socket: *mut bpf_sock) -> Option<&'a mut Self> {
+        Self::lookup(socket.cast(), u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+    }
+
+    #[inline(always)]
+    fn lookup<'a>(socket: *mut c_void, flags: u64) -> Option<&'a mut Self> {
+        if socket.is_null() {
+            return None;
+        }
+        let map = (&raw const TAGS).cast_mut().cast();
+        // SAFETY: map and socket are what the helper asks for; the value is a `Tag` and stays
+        // valid while this program runs.
+        unsafe { bpf_sk_storage_get(map, socket, ptr::null_mut(), flags).cast::<Self>().as_mut() }
+    }
+}

@@ -1,0 +1,43 @@
+//! The states of a breaker, by name.
+
+use std::fmt;
+
+/// What a breaker does at present, as people and programs are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The policy only watches; nothing is shed.
+    Observe,
+    /// Everything goes through.
+    Closed,
+    /// Everything is shed.
+    Open,
+    /// Only probes go through.
+    HalfOpen,
+    /// A growing share goes through.
+    Recovering,
+    /// Shed by order of an operator.
+    ForcedOpen,
+    /// Let through by order of an operator.
+    ForcedClosed,
+}
+
+impl State {
+    /// The name in JSON, metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::Recovering => "recovering",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
