@@ -63,6 +63,43 @@ pub struct SlotCounters {
 
 const _: () = assert!(size_of::<SlotCounters>() == 256);
 
+impl SlotCounters {
+    /// The row of a slot in which nothing has happened.
+    pub const CLEAR: Self = Self {
+        connects: 0,
+        allowed: 0,
+        denied: 0,
+        delayed: 0,
+        redirected: 0,
+        would_shed: 0,
+        expired: 0,
+        probes: 0,
+        probe_successes: 0,
+        probe_failures: 0,
+        established: 0,
+        refused: 0,
+        timed_out: 0,
+        unreachable: 0,
+        reset: 0,
+        responses: 0,
+        idle_closes: 0,
+        slow: 0,
+        abandoned: 0,
+        stale: 0,
+        syn_retransmits: 0,
+        tokens_taken: 0,
+        turns: 0,
+        failure_run: 0,
+        failure_bursts: 0,
+        reserved: [0; 7],
+    };
+
+    /// Connects that were refused, held or sent elsewhere.
+    pub const fn shed(&self) -> u64 {
+        self.denied + self.delayed + self.redirected
+    }
+}
+
 /// The one row of things that went wrong on the node itself.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -75,8 +112,10 @@ pub struct NodeCounters {
     pub untagged: u64,
     /// Redirects to an unusable target; the connects went through unchanged.
     pub redirects_failed: u64,
+    /// Holds that could not be set up; the connects went through at once.
+    pub holds_failed: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<NodeCounters>() == 64);

@@ -30,11 +30,32 @@ pub struct Verdict {
     pub failure_run_limit: u32,
     /// Turns at the start of a connection that are not measured (a TLS handshake is one or two).
     pub turns_to_skip: u32,
+    /// The SYN retransmission timer of a hold, in jiffies; zero: nothing can be held.
+    pub hold_jiffies: u32,
+    /// Length of a jiffy; a hold may end this much early.
+    pub jiffy_ns: u32,
     /// Zero.
-    pub reserved: [u32; 3],
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
+
+impl Verdict {
+    /// The row of a slot nobody uses.
+    pub const CLEAR: Self = Self {
+        word: 0,
+        expires_ns: 0,
+        token_limit: 0,
+        caller_timeout_ns: 0,
+        slow_ns: 0,
+        generation: 0,
+        failure_run_limit: 0,
+        turns_to_skip: 0,
+        hold_jiffies: 0,
+        jiffy_ns: 0,
+        reserved: 0,
+    };
+}
 
 /// What happens to a connect that is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,7 +55,8 @@ pub unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
 #[inline(always)]
 pub fn opaque(value: u32) -> u32 {
     let mut value = u64::from(value);
-    // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) value) };
+    // SAFETY: a move of a register to itself. Without any instruction the line information would
+    // name one place twice, which the kernel refuses.
+    unsafe { asm!("{0} = {0}", inout(reg) value) };
     value as u32
 }

@@ -13,7 +13,7 @@ use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
 use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
-use crate::settings::{is_debug, is_refused_already, jiffies, now_ns};
+use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
 use crate::{announce, atomic};
 
@@ -192,12 +192,13 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra:
     tag.has_answered = 0;
     tag.turns_to_skip = verdict.turns_to_skip.min(u8::MAX.into()) as u8;
     if let Extra::Hold(milliseconds) = extra {
-        let hold_jiffies = jiffies(milliseconds);
-        if hold_jiffies != 0 {
-            tag.hold = HOLD_PENDING;
-            tag.hold_jiffies = hold_jiffies;
-            tag.hold_until_ns = now + u64::from(milliseconds) * 1_000_000;
+        if verdict.hold_jiffies == 0 {
+            return count_node(|node| &raw mut node.holds_failed);
         }
+        let hold_ns = u64::from(milliseconds) * 1_000_000;
+        tag.hold = HOLD_PENDING;
+        tag.hold_jiffies = verdict.hold_jiffies;
+        tag.hold_until_ns = now + hold_ns.saturating_sub(u64::from(verdict.jiffy_ns));
     }
 }
 

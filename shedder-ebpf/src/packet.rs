@@ -11,7 +11,7 @@ use shedder_common::verdict;
 
 use crate::evidence::{Outcome, measure, record, rows};
 use crate::maps::VERDICTS;
-use crate::settings::{jiffy_ns, now_ns};
+use crate::settings::now_ns;
 use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
 
 /// A packet on its way out; whether it may go.
@@ -51,8 +51,7 @@ fn may_connect(tag: &mut Tag) -> bool {
         return true;
     }
     let now = now_ns();
-    // The timer rounds to jiffies and may fire up to one early.
-    if now + jiffy_ns() < tag.hold_until_ns {
+    if now < tag.hold_until_ns {
         return false;
     }
     tag.hold = HOLD_PASSED;

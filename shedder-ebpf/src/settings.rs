@@ -10,10 +10,6 @@ use crate::maps::CLOCKS;
 #[unsafe(no_mangle)]
 static SK_ERR_OFFSET: Global<u32> = Global::new(0);
 
-/// Jiffies in a second; zero when unknown, and then nothing is held.
-#[unsafe(no_mangle)]
-static JIFFIES_PER_SECOND: Global<u32> = Global::new(0);
-
 /// Whether the kernel has `bpf_set_retval` (5.18).
 #[unsafe(no_mangle)]
 static HAS_RETURN_VALUE: Global<u8> = Global::new(0);
@@ -30,23 +26,6 @@ pub fn sk_err_offset() -> u32 {
 #[inline(always)]
 pub fn is_debug() -> bool {
     DEBUG.load() != 0
-}
-
-/// How many jiffies a hold of `milliseconds` lasts, at least one; zero when nothing can be held.
-#[inline(always)]
-pub fn jiffies(milliseconds: u16) -> u32 {
-    let per_second = JIFFIES_PER_SECOND.load();
-    if per_second == 0 {
-        return 0;
-    }
-    (u32::from(milliseconds) * per_second / 1000).max(1)
-}
-
-/// How long one jiffy lasts.
-#[inline(always)]
-pub fn jiffy_ns() -> u64 {
-    let per_second = JIFFIES_PER_SECOND.load();
-    if per_second == 0 { 0 } else { 1_000_000_000 / u64::from(per_second) }
 }
 
 /// The error `connect()` returns when this program answers 0. Without the helper it is `EPERM`.

@@ -23,7 +23,7 @@ pub struct Tag {
     pub last_out_ns: u64,
     /// When the caller began to close; zero before.
     pub closing_ns: u64,
-    /// Until when the SYN is held.
+    /// Until when the SYN is held, less the jiffy the timer may fire early.
     pub hold_until_ns: u64,
     /// The sequence number after the last request byte sent.
     pub sent_end: u32,

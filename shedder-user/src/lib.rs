@@ -1,2 +1,8 @@
-//! stub
+//! The daemon and the command line of shedder.
+//!
+//! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
+//! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
+
+pub mod clock;
 pub mod engine;
+pub mod kernel;

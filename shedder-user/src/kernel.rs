@@ -1,0 +1,160 @@
+//! Everything that touches the kernel: load, attach, verdicts out, counters in.
+//!
+//! Lifecycle: programs and maps live as long as [`Kernel`]; an attachment lives as long as its
+//! [`Attachment`]. Dropping them detaches, unless the links were pinned. Policy is unknown here.
+
+mod attachment;
+mod cgroup2;
+pub mod features;
+mod layout;
+mod load;
+mod mapping;
+mod object;
+mod pins;
+mod slots;
+
+use std::mem::offset_of;
+use std::os::fd::{AsRawFd as _, RawFd};
+
+use aya::maps::{MapData, RingBuf};
+use shedder_common::counters::NodeCounters;
+use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
+use shedder_common::event::{DecodeError, Event};
+use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow, row};
+use shedder_common::counters::SlotCounters;
+use shedder_common::verdict::Verdict;
+
+pub use self::attachment::{AttachError, Attachment};
+pub use self::layout::LayoutError;
+pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup};
+pub use self::load::{LoadError, LoadOptions};
+pub use self::object::MissingObject;
+pub use self::pins::{PinError, Pins};
+pub use self::slots::SlotError;
+
+use self::mapping::Mapping;
+use self::slots::SlotTable;
+
+/// The loaded programs and their maps.
+pub struct Kernel {
+    programs: load::Programs,
+    slots: SlotTable,
+    verdicts: Mapping<Verdict>,
+    counters: Mapping<SlotCounters>,
+    histograms: Mapping<HistogramRow>,
+    redirects: Mapping<RedirectTarget>,
+    node: Mapping<NodeCounters>,
+    events: RingBuf<MapData>,
+}
+
+impl Kernel {
+    /// Loads programs and maps; nothing is attached yet.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        load::load(options)
+    }
+
+    /// What the kernel lets us do, as found while loading.
+    pub fn features(&self) -> &features::Features {
+        &self.programs.features
+    }
+
+    /// Jiffies in a second, which a hold is timed in; takes a tenth of one to measure.
+    pub fn jiffies_per_second(&mut self) -> Option<u32> {
+        self.programs.jiffies_per_second()
+    }
+
+    /// Attaches every program to a cgroup and makes it known as `caller`.
+    pub fn attach(
+        &mut self,
+        cgroup: GuardedCgroup,
+        caller: u32,
+        pins: Option<&Pins>,
+    ) -> Result<Attachment, AttachError> {
+        Attachment::new(&mut self.programs, cgroup, caller, pins)
+    }
+
+    /// Announces that connects of `caller` to a prefix and port want slots. `key` is the network's
+    /// address, `bits` its prefix length.
+    pub fn add_destination(&mut self, key: EndpointKey, bits: u32) -> Result<(), SlotError> {
+        self.slots.add_destination(key, bits)
+    }
+
+    /// Gives an endpoint a slot, cleared of its earlier tenant.
+    pub fn add_slot(&mut self, key: EndpointKey) -> Result<SlotRef, SlotError> {
+        let slot = self.slots.reserve(&key)?;
+        self.counters.write(slot.slot, SlotCounters::CLEAR);
+        for kind in [HistogramKind::Connect, HistogramKind::Response] {
+            self.histograms.write(row(slot.slot, kind), HistogramRow { buckets: [0; BUCKETS] });
+        }
+        self.verdicts.write(slot.slot, Verdict { generation: slot.generation, ..Verdict::CLEAR });
+        self.slots.publish(&key, slot)?;
+        Ok(slot)
+    }
+
+    /// Slots in use and slots there are.
+    pub fn slot_usage(&self) -> (u32, u32) {
+        self.slots.usage()
+    }
+
+    /// Publishes a verdict: a few memory stores, in force with the next connect.
+    ///
+    /// The word comes last: a program that sees it sees everything that belongs to it.
+    pub fn publish(&mut self, slot: SlotRef, verdict: &Verdict) {
+        let (row, map) = (slot.slot, &mut self.verdicts);
+        map.store(row, offset_of!(Verdict, token_limit), verdict.token_limit);
+        map.store(row, offset_of!(Verdict, caller_timeout_ns), verdict.caller_timeout_ns);
+        map.store(row, offset_of!(Verdict, slow_ns), verdict.slow_ns);
+        map.store_u32(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
+        map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
+        map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
+        map.store_u32(row, offset_of!(Verdict, jiffy_ns), verdict.jiffy_ns);
+        map.store(row, offset_of!(Verdict, expires_ns), verdict.expires_ns);
+        map.store(row, offset_of!(Verdict, word), verdict.word);
+    }
+
+    /// Forgets a slot's run of failures, at the start of a new epoch.
+    pub fn clear_failure_run(&mut self, slot: SlotRef) {
+        self.counters.store(slot.slot, offset_of!(SlotCounters, failure_run), 0);
+    }
+
+    /// Everything counted for a slot.
+    pub fn counters(&self, slot: SlotRef) -> SlotCounters {
+        self.counters.read(slot.slot)
+    }
+
+    /// One of a slot's histograms.
+    pub fn histogram(&self, slot: SlotRef, kind: HistogramKind) -> HistogramRow {
+        self.histograms.read(row(slot.slot, kind))
+    }
+
+    /// What went wrong on the node.
+    pub fn node_counters(&self) -> NodeCounters {
+        self.node.read(0)
+    }
+
+    /// Redirect targets there may be.
+    pub fn redirect_capacity(&self) -> u32 {
+        self.redirects.len()
+    }
+
+    /// Publishes where a redirect verdict with this index leads.
+    pub fn set_redirect(&mut self, index: u32, target: RedirectTarget) {
+        self.redirects.write(index, target);
+    }
+
+    /// The next event of the ring, if any.
+    pub fn poll_event(&mut self) -> Option<Result<Event, DecodeError>> {
+        self.events.next().map(|record| Event::decode(&record))
+    }
+
+    /// Readable when the ring has an event.
+    pub fn event_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("programs", &self.programs).finish_non_exhaustive()
+    }
+}

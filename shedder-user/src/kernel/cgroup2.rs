@@ -1,0 +1,108 @@
+//! Finding cgroups: where the v2 hierarchy is mounted, and what a pattern matches in it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use procfs::process::Process;
+use rustix::fs::{FlockOperation, flock};
+
+/// The v2 hierarchy.
+#[derive(Clone, Debug)]
+pub struct Cgroup2 {
+    mount: PathBuf,
+}
+
+/// A cgroup this process, and no other shedder, guards.
+#[derive(Debug)]
+pub struct GuardedCgroup {
+    /// Its path in the hierarchy, beginning with a slash.
+    pub name: String,
+    /// Its id: the number of its directory.
+    pub id: u64,
+    /// Locked for as long as it is guarded.
+    pub(super) directory: File,
+}
+
+/// What is wrong with the hierarchy or one of its cgroups.
+#[derive(Debug, thiserror::Error)]
+pub enum Cgroup2Error {
+    /// Nothing to guard.
+    #[error("no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup")]
+    NotMounted,
+    /// The list of mounts cannot be read.
+    #[error("/proc/self/mountinfo cannot be read: {0}")]
+    Mounts(#[from] procfs::ProcError),
+    /// Not a pattern.
+    #[error("{pattern:?} is no cgroup pattern: {source}")]
+    Pattern {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it.
+        source: glob::PatternError,
+    },
+    /// A cgroup cannot be opened.
+    #[error("cgroup {name} cannot be opened: {source}")]
+    Open {
+        /// Which.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another daemon has it.
+    #[error("cgroup {0} is guarded by another shedder already; stop that one first")]
+    Guarded(String),
+}
+
+impl Cgroup2 {
+    /// Looks the hierarchy up in the list of mounts.
+    pub fn find() -> Result<Self, Cgroup2Error> {
+        let mounts = Process::myself()?.mountinfo()?;
+        let mut mounts = mounts.0.into_iter().filter(|mount| mount.fs_type == "cgroup2");
+        let mount = mounts.next().ok_or(Cgroup2Error::NotMounted)?;
+        Ok(Self { mount: mount.mount_point })
+    }
+
+    /// Where it is mounted.
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The cgroups a pattern such as `/system.slice/web-*.service` matches, in order of name. The
+    /// root never matches: its programs would run for every socket of the node.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<String>, Cgroup2Error> {
+        let relative = pattern.trim_start_matches('/');
+        let full = format!("{}/{relative}", glob::Pattern::escape(&self.mount.to_string_lossy()));
+        let paths = glob::glob(&full)
+            .map_err(|source| Cgroup2Error::Pattern { pattern: pattern.to_owned(), source })?;
+        let mut names: Vec<String> = paths
+            .filter_map(Result::ok)
+            .filter(|path| path.is_dir())
+            .filter_map(|path| Some(path.strip_prefix(&self.mount).ok()?.to_str()?.to_owned()))
+            .filter(|name| !name.is_empty())
+            .map(|name| format!("/{name}"))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a cgroup and locks it against other daemons.
+    pub fn guard(&self, name: &str) -> Result<GuardedCgroup, Cgroup2Error> {
+        let open = |source| Cgroup2Error::Open { name: name.to_owned(), source };
+        let directory =
+            File::open(self.mount.join(name.trim_start_matches('/'))).map_err(open)?;
+        let id = directory.metadata().map_err(open)?.ino();
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(GuardedCgroup { name: name.to_owned(), id, directory }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Cgroup2Error::Guarded(name.to_owned())),
+            Err(error) => Err(open(error.into())),
+        }
+    }
+
+    /// Whether a cgroup of this name and id still exists.
+    pub fn exists(&self, name: &str, id: u64) -> bool {
+        std::fs::metadata(self.mount.join(name.trim_start_matches('/')))
+            .is_ok_and(|metadata| metadata.ino() == id)
+    }
+}

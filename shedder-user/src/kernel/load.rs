@@ -1,0 +1,225 @@
+//! From the object file to programs the kernel accepted and maps this process can use.
+#![expect(deprecated, reason = "the successor of cgroup storage is not there before Linux 6.2")]
+
+use std::io;
+use std::thread::sleep;
+use std::time::Duration;
+
+use aya::maps::{Array, CgroupStorage, HashMap, Map, MapData, MapError, RingBuf};
+use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramError, SockOps, TestRun as _, TestRunOptions};
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use shedder_common::histogram::HISTOGRAM_KINDS;
+use shedder_common::map;
+
+use super::features::Features;
+use super::object::{self, MissingObject};
+use super::slots::SlotTable;
+use super::{Kernel, Mapping};
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Endpoints there can be, `1..=65536`.
+    pub slots: u32,
+    /// Log every decision, for debugging; costs time on every connect.
+    pub debug: bool,
+}
+
+/// The programs, and what only they are concerned with.
+pub(super) struct Programs {
+    pub(super) features: Features,
+    pub(super) callers: CgroupStorage<MapData, u32>,
+    pub(super) ebpf: Ebpf,
+}
+
+/// Why nothing was loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The binary has no object.
+    #[error(transparent)]
+    MissingObject(#[from] MissingObject),
+    /// The kernel does not let this process load programs.
+    #[error(
+        "not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    NotPermitted,
+    /// The kernel refused a program.
+    #[error("the kernel refused the {hook} program: {source}; {remedy}")]
+    Program {
+        /// Its hook.
+        hook: &'static str,
+        /// What would help.
+        remedy: &'static str,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// The object could not be turned into maps and programs.
+    #[error("the BPF object cannot be loaded: {0}")]
+    Object(#[from] EbpfError),
+    /// A map could not be used.
+    #[error("the map {name} cannot be used: {source}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+    /// A map could not be mapped into this process.
+    #[error("the map {name} cannot be mapped into memory: {source}; it needs Linux 5.5")]
+    Mapping {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+pub(super) fn load(options: &LoadOptions) -> Result<Kernel, LoadError> {
+    let object = object::bytes()?;
+    let features = Features::probe();
+    match attempt(object, options, &features, VerifierLogLevel::DISABLE) {
+        // Only a refused program is worth the verifier's long story.
+        Err(LoadError::Program { .. }) => {
+            attempt(object, options, &features, VerifierLogLevel::VERBOSE)
+        }
+        other => other,
+    }
+    .map(|ebpf| assemble(ebpf, options, features))
+    .and_then(|kernel| kernel)
+}
+
+fn attempt(
+    object: &[u8],
+    options: &LoadOptions,
+    features: &Features,
+    log: VerifierLogLevel,
+) -> Result<Ebpf, LoadError> {
+    let return_value = u8::from(features.return_value);
+    let sk_err_offset = *features.sk_err_offset.as_ref().unwrap_or(&0);
+    let debug = u8::from(options.debug);
+    let mut ebpf = EbpfLoader::new()
+        .override_global("HAS_RETURN_VALUE", &return_value, true)
+        .override_global("SK_ERR_OFFSET", &sk_err_offset, true)
+        .override_global("DEBUG", &debug, true)
+        .map_max_entries(map::SLOTS, options.slots)
+        .map_max_entries(map::VERDICTS, options.slots)
+        .map_max_entries(map::COUNTERS, options.slots)
+        .map_max_entries(map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)
+        .verifier_log_level(log)
+        .load(object)
+        .map_err(|error| if is_not_permitted(&error) { LoadError::NotPermitted } else { error.into() })?;
+    for (name, hook) in PROGRAMS {
+        load_program(&mut ebpf, name, hook).map_err(|source| LoadError::Program {
+            hook,
+            remedy: "`shedder doctor` tells what this kernel lacks",
+            source: Box::new(source),
+        })?;
+    }
+    Ok(ebpf)
+}
+
+fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str) -> Result<(), ProgramError> {
+    let program = ebpf.program_mut(name).expect("the object has every program of the table");
+    match hook {
+        "connect4" | "connect6" => <&mut CgroupSockAddr>::try_from(program)?.load(),
+        "sockops" => <&mut SockOps>::try_from(program)?.load(),
+        _ => <&mut CgroupSkb>::try_from(program)?.load(),
+    }
+}
+
+fn assemble(mut ebpf: Ebpf, options: &LoadOptions, features: Features) -> Result<Kernel, LoadError> {
+    let slots = SlotTable::new(
+        HashMap::try_from(take(&mut ebpf, map::SLOTS)).map_err(at(map::SLOTS))?,
+        aya::maps::LpmTrie::try_from(take(&mut ebpf, map::DESTINATIONS))
+            .map_err(at(map::DESTINATIONS))?,
+        options.slots,
+    );
+    let callers = CgroupStorage::try_from(take(&mut ebpf, map::CALLERS)).map_err(at(map::CALLERS))?;
+    let events = RingBuf::try_from(take(&mut ebpf, map::EVENTS)).map_err(at(map::EVENTS))?;
+    Ok(Kernel {
+        slots,
+        verdicts: mapping(&mut ebpf, map::VERDICTS, options.slots)?,
+        counters: mapping(&mut ebpf, map::COUNTERS, options.slots)?,
+        histograms: mapping(&mut ebpf, map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)?,
+        redirects: mapping(&mut ebpf, map::REDIRECTS, map::REDIRECT_TARGETS)?,
+        node: mapping(&mut ebpf, map::NODE, 1)?,
+        events,
+        programs: Programs { features, callers, ebpf },
+    })
+}
+
+impl Programs {
+    /// Jiffies in a second, measured over a tenth of one; nothing when the measurement makes no
+    /// sense. The kernel publishes the number nowhere a program could rely on.
+    pub(super) fn jiffies_per_second(&mut self) -> Option<u32> {
+        let before = self.read_clocks()?;
+        sleep(Duration::from_millis(100));
+        let after = self.read_clocks()?;
+        let jiffies = after[0].checked_sub(before[0])?;
+        let nanoseconds = after[1].checked_sub(before[1])?;
+        let measured = jiffies.checked_mul(1_000_000_000)?.checked_div(nanoseconds)?;
+        KERNEL_HZ.into_iter().min_by_key(|hz| u64::from(*hz).abs_diff(measured))
+    }
+
+    fn read_clocks(&mut self) -> Option<[u64; 2]> {
+        let program = self.ebpf.program("shedder_clock")?;
+        let program = <&CgroupSkb>::try_from(program).ok()?;
+        let packet = [0; 64];
+        program.test_run(TestRunOptions { data_in: Some(&packet), ..Default::default() }).ok()?;
+        let clocks: Array<_, [u64; 2]> = Array::try_from(self.ebpf.map("CLOCKS")?).ok()?;
+        clocks.get(&0, 0).ok()
+    }
+}
+
+impl std::fmt::Debug for Programs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Programs").field("features", &self.features).finish_non_exhaustive()
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Map {
+    ebpf.take_map(name).expect("the object has every map of the ABI")
+}
+
+fn mapping<T: bytemuck::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    rows: u32,
+) -> Result<Mapping<T>, LoadError> {
+    let Map::Array(map) = take(ebpf, name) else {
+        let source = MapError::InvalidMapType { map_type: 0 };
+        return Err(LoadError::Map { name, source });
+    };
+    Mapping::new(&map, rows).map_err(|source| LoadError::Mapping { name, source })
+}
+
+fn at(name: &'static str) -> impl FnOnce(MapError) -> LoadError {
+    move |source| LoadError::Map { name, source }
+}
+
+/// Whether the kernel said EPERM to the first map or to the type information.
+fn is_not_permitted(error: &EbpfError) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::PermissionDenied
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Programs and the hooks they are for.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("shedder_connect4", "connect4"),
+    ("shedder_connect6", "connect6"),
+    ("shedder_sockops", "sockops"),
+    ("shedder_ingress", "ingress"),
+    ("shedder_egress", "egress"),
+    ("shedder_clock", "clock"),
+];
+
+/// The values `CONFIG_HZ` can have.
+const KERNEL_HZ: [u32; 5] = [100, 250, 300, 1000, 1024];

@@ -1,0 +1,75 @@
+//! A BPF array mapped into this process: reading a counter or writing a verdict is one memory
+//! access, no system call.
+//!
+//! The kernel writes these rows while they are read. Every access is therefore a volatile or
+//! atomic access to whole machine words, and no reference to a row is ever made.
+
+#![expect(unsafe_code, reason = "memory shared with the kernel")]
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use aya::maps::MapData;
+use bytemuck::Pod;
+use memmap2::{MmapOptions, MmapRaw};
+
+#[derive(Debug)]
+pub(super) struct Mapping<T> {
+    memory: MmapRaw,
+    rows: u32,
+    row: PhantomData<T>,
+}
+
+impl<T: Pod> Mapping<T> {
+    /// Maps an array of `rows` values made with `BPF_F_MMAPABLE`.
+    pub(super) fn new(map: &MapData, rows: u32) -> std::io::Result<Self> {
+        // The kernel rounds a row up to eight bytes; ours are multiples of it.
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
+        let length = size_of::<T>() * rows as usize;
+        let memory =
+            MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())?;
+        Ok(Self { memory, rows, row: PhantomData })
+    }
+
+    pub(super) const fn len(&self) -> u32 {
+        self.rows
+    }
+
+    /// A row as it is now. Its fields may be of slightly different moments.
+    pub(super) fn read(&self, row: u32) -> T {
+        // SAFETY: `at` gives an aligned row inside the mapping, and any bits are a `T`.
+        unsafe { self.at(row).read_volatile() }
+    }
+
+    /// Replaces a row. Only for rows no program looks at yet.
+    pub(super) fn write(&mut self, row: u32, value: T) {
+        // SAFETY: `at` gives an aligned row inside the mapping.
+        unsafe { self.at(row).write_volatile(value) }
+    }
+
+    /// Stores one 64-bit field of a row so that a program sees the old value or the new one.
+    pub(super) fn store(&mut self, row: u32, offset: usize, value: u64) {
+        let field = self.field(row, offset).cast::<u64>();
+        // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
+        unsafe { AtomicU64::from_ptr(field) }.store(value, Ordering::Release);
+    }
+
+    /// As [`Mapping::store`], for a 32-bit field.
+    pub(super) fn store_u32(&mut self, row: u32, offset: usize, value: u32) {
+        let field = self.field(row, offset).cast::<u32>();
+        // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
+        unsafe { AtomicU32::from_ptr(field) }.store(value, Ordering::Release);
+    }
+
+    fn field(&self, row: u32, offset: usize) -> *mut u8 {
+        assert!(offset < size_of::<T>(), "offset {offset} of a row of {} bytes", size_of::<T>());
+        self.at(row).cast::<u8>().wrapping_add(offset)
+    }
+
+    /// Where a row lies. Rows are numbered by slots, which the slot table keeps in range.
+    fn at(&self, row: u32) -> *mut T {
+        assert!(row < self.rows, "row {row} of a map with {} rows", self.rows);
+        self.memory.as_mut_ptr().cast::<T>().wrapping_add(row as usize)
+    }
+}

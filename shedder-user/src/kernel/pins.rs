@@ -1,0 +1,91 @@
+//! Keeping programs attached beyond the life of this process.
+//!
+//! The directory is ours alone: bpffs is world-writable at its root, and whoever can open a pin can
+//! detach it.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use aya::programs::links::{FdLink, PinnedLink};
+
+/// A directory in bpffs for the links of this daemon.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    directory: PathBuf,
+}
+
+/// Why links cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// Not bpffs.
+    #[error("{0} is not in a bpf file system; mount one with: mount -t bpf bpf /sys/fs/bpf")]
+    NotBpffs(PathBuf),
+    /// Somebody else could change it.
+    #[error("{0} is not a directory of root alone (mode 0700); remove it")]
+    Untrusted(PathBuf),
+    /// The kernel refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A link could not be pinned.
+    #[error("the link {path} cannot be pinned: {source}")]
+    Pin {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        source: aya::pin::PinError,
+    },
+}
+
+impl Pins {
+    /// Makes the directory if it is not there, and checks that it is ours.
+    pub fn prepare(directory: &Path) -> Result<Self, PinError> {
+        let failed = |source| PinError::Io { path: directory.to_owned(), source };
+        let parent = directory.parent().unwrap_or(directory);
+        let file_system = rustix::fs::statfs(parent).map_err(|error| failed(error.into()))?;
+        #[expect(clippy::useless_conversion, reason = "the field's type differs by architecture")]
+        if i64::from(file_system.f_type) != BPF_FS_MAGIC {
+            return Err(PinError::NotBpffs(directory.to_owned()));
+        }
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let metadata = fs::symlink_metadata(directory).map_err(failed)?;
+        let is_ours = metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o077 == 0;
+        if is_ours { Ok(Self { directory: directory.to_owned() }) } else { Err(PinError::Untrusted(directory.to_owned())) }
+    }
+
+    /// Removes every link an earlier daemon left, which detaches its programs; how many there were.
+    /// A directory that does not exist holds none.
+    pub fn clear(directory: &Path) -> Result<usize, PinError> {
+        let failed = |source| PinError::Io { path: directory.to_owned(), source };
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut removed = 0;
+        for entry in entries {
+            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+            removed += 1;
+        }
+        fs::remove_dir(directory).map_err(failed)?;
+        Ok(removed)
+    }
+
+    pub(super) fn pin(&self, link: FdLink, cgroup: u64, hook: &str) -> Result<PinnedLink, PinError> {
+        let path = self.directory.join(format!("{cgroup}-{hook}"));
+        link.pin(&path).map_err(|source| PinError::Pin { path, source })
+    }
+}
+
+/// `BPF_FS_MAGIC` of the kernel's `magic.h`.
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
