@@ -4,5 +4,6 @@
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod kernel;

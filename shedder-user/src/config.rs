@@ -1,0 +1,120 @@
+//! The policy file: TOML text in, validated configuration out.
+//!
+//! Nothing here knows the kernel or a clock. Every complaint names file, line, column and what to
+//! do; a file is taken as a whole or not at all.
+
+mod endpoint;
+mod error;
+mod file;
+mod presets;
+mod rules;
+mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::Policy;
+
+pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
+pub use self::error::ConfigError;
+pub use self::presets::{Preset, presets};
+
+/// A whole, checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The daemon itself.
+    pub node: Node,
+    /// Who is guarded.
+    pub callers: Vec<Caller>,
+    /// What they call.
+    pub services: Vec<Service>,
+    /// Which rules hold between them.
+    pub bindings: Vec<Binding>,
+}
+
+/// Settings of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// How often evidence is looked at; 10 ms to 10 s.
+    pub tick: Duration,
+    /// How long a verdict holds without being renewed; at least three ticks, at most a minute.
+    pub verdict_ttl: Duration,
+    /// Endpoints there can be, 1 to 65536.
+    pub max_endpoints: u32,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The group that may use it, besides root.
+    pub socket_group: Option<String>,
+    /// Where links are pinned when they are to outlive the daemon.
+    pub pin_dir: PathBuf,
+    /// How often cgroup patterns and endpoint names are looked up again.
+    pub rescan: Duration,
+}
+
+/// A named set of cgroups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// As people know it.
+    pub name: String,
+    /// Patterns of cgroup paths, from the root of the hierarchy.
+    pub cgroups: Vec<String>,
+}
+
+/// A named set of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// As people know it.
+    pub name: String,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointSpec>,
+    /// Where a redirect may go when no sibling is healthy.
+    pub fallback: Vec<EndpointSpec>,
+}
+
+/// The rules that hold between one caller and one service.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Index into [`Config::callers`].
+    pub caller: usize,
+    /// Index into [`Config::services`].
+    pub service: usize,
+    /// The rules.
+    pub policy: Arc<Policy>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::unreadable(path, &source))?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Checks `text`; complaints call it `name`.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        validate::config(text).map_err(|complaint| complaint.locate(name, text))
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(100),
+            verdict_ttl: Duration::from_secs(3),
+            max_endpoints: shedder_common::map::DEFAULT_SLOTS,
+            socket: PathBuf::from(DEFAULT_SOCKET),
+            socket_group: None,
+            pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
+            rescan: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Where the control socket is unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/shedder/shedder.sock";

@@ -1,0 +1,135 @@
+//! Good files, bad files, and files nobody would write.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::{Mode, ShedAction, Strategy as Trip};
+
+const GOOD: &str = r#"
+[node]
+tick = "50ms"
+verdict_ttl = "2s"
+
+[[caller]]
+name = "web"
+cgroups = ["/system.slice/web-*.service"]
+
+[[service]]
+name = "db"
+endpoints = ["10.0.0.1:5432", "10.1.0.0/16:5432", "db.internal:5432"]
+
+[[policy]]
+caller = "web"
+service = "db"
+mode = "enforce"
+trip.consecutive = 3
+open = { action = "delay", delay = "100ms" }
+"#;
+
+#[test]
+fn a_good_file_is_taken() {
+    let config = Config::parse("shedder.toml", GOOD).expect("good");
+    assert_eq!(config.node.tick, Duration::from_millis(50));
+    let policy = &config.bindings[0].policy;
+    assert_eq!(policy.name, "web:db");
+    assert_eq!(policy.mode, Mode::Enforce);
+    assert_eq!(policy.shed, ShedAction::Delay(100));
+    assert!(policy.trip.contains(&Trip::Consecutive { failures: 3 }));
+    // The rest of the preset stays.
+    assert_eq!(policy.trip.len(), 2);
+    assert_eq!(policy.open.base, Duration::from_secs(1));
+}
+
+#[test]
+fn the_mode_is_observe_unless_the_file_says_enforce() {
+    let config = Config::parse("f", &GOOD.replace("mode = \"enforce\"\n", "")).expect("good");
+    assert_eq!(config.bindings[0].policy.mode, Mode::Observe);
+}
+
+/// Replaces `from` in the good file and expects a complaint at the line of the replacement.
+fn complains(from: &str, to: &str, expected: &str) {
+    assert!(GOOD.contains(from), "{from}");
+    let text = GOOD.replace(from, to);
+    let error = Config::parse("shedder.toml", &text).expect_err(expected);
+    let shown = error.to_string();
+    assert!(shown.contains(expected), "{shown}");
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    let (line, _) = error.place.unwrap_or_else(|| panic!("no place: {shown}"));
+    assert!(shown.starts_with(&format!("shedder.toml:{line}:")), "{shown}");
+}
+
+#[test]
+fn bad_input_is_named_with_its_place() {
+    complains("[node]", "[node", "expected");
+    complains("tick = \"50ms\"", "tikc = \"50ms\"", "unknown field `tikc`");
+    complains("tick = \"50ms\"", "tick = \"fast\"", "\"fast\" is no duration");
+    complains("tick = \"50ms\"", "tick = \"1us\"", "tick is 1µs, outside 10ms to 10s");
+    complains("verdict_ttl = \"2s\"", "verdict_ttl = \"60ms\"", "outside 150ms to 60s");
+    complains("tick = \"50ms\"", "max_endpoints = 70000", "outside 1 to 65536");
+    complains("/system.slice/web-*.service", "system.slice", "begins at the root");
+    complains("/system.slice/web-*.service", "/", "cannot be guarded");
+    complains("/system.slice/web-*.service", "/a[", "no cgroup pattern");
+    complains("10.0.0.1:5432", "10.0.0.1", "the port is missing");
+    complains("10.1.0.0/16:5432", "10.1.0.0/99:5432", "prefix is longer");
+    complains("caller = \"web\"", "caller = \"wbe\"", "no caller is called \"wbe\"; there are web");
+    complains("service = \"db\"", "service = \"dd\"", "no service is called \"dd\"");
+    complains("mode = \"enforce\"", "mode = \"force\"", "use observe or enforce");
+    complains("mode = \"enforce\"", "preset = \"fastest\"", "\"fastest\" is no preset; there are");
+    complains("action = \"delay\"", "action = \"drop\"", "use deny, delay or redirect");
+    complains("delay = \"100ms\"", "errno = \"ECONNREFUSED\"", "needs delay");
+    complains("delay = \"100ms\"", "delay = \"100ms\", errno = \"EAGAIN\"", "cannot be returned");
+    complains("delay = \"100ms\"", "delay = \"10m\"", "1ms to 10s");
+    complains("trip.consecutive = 3", "trip.consecutive = 0", "trip.consecutive is 0, outside 1 to");
+    complains("trip.consecutive = 3", "trip.without = [\"all\"]", "\"all\" is no trip rule");
+    complains(
+        "trip.consecutive = 3",
+        "trip.failure_share = { confidence = 0.42 }",
+        "confidence 0.42 is not one of",
+    );
+    complains(
+        "trip.consecutive = 3",
+        "half_open = { tokens = 1, successes = 2 }",
+        "could never close",
+    );
+}
+
+#[test]
+fn overlapping_policies_are_refused() {
+    let second = "\n[[policy]]\ncaller = \"web\"\nservice = \"db\"\n";
+    let error = Config::parse("f", &format!("{GOOD}{second}")).expect_err("overlap").to_string();
+    assert!(error.contains("the one at line 15 both decide about 10.0.0.1:5432"), "{error}");
+}
+
+#[test]
+fn an_empty_file_guards_nothing_and_says_so() {
+    let error = Config::parse("f", "").expect_err("empty").to_string();
+    assert_eq!(error, "f: no [[policy]]: nothing would be guarded");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/shedder.toml")).expect_err("missing");
+    assert!(error.to_string().starts_with("/nonexistent/shedder.toml: cannot be read"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_survived(text in "\\PC{0,200}") {
+        let _config = Config::parse("f", &text);
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _config = Config::parse("f", &String::from_utf8_lossy(&bytes));
+    }
+
+    /// A good file with a piece replaced by noise reaches deeper than noise alone.
+    #[test]
+    fn any_damage_is_survived(at in 0..GOOD.len(), length in 0_usize..40, noise in "[-a-z0-9\"=\\[\\].{}:/ \n]{0,20}") {
+        let end = (at + length).min(GOOD.len());
+        let text = format!("{}{noise}{}", &GOOD[..at], &GOOD[end..]);
+        if let Err(error) = Config::parse("f", &text) {
+            prop_assert_eq!(error.to_string().lines().count(), 1);
+        }
+    }
+}
