@@ -1,2 +1,105 @@
-//! stub
-fn main() {}
+//! Every chore of the repository, behind one door: `cargo xtask <chore>`.
+//!
+//! Invariant: no chore needs another to have been run first; each sets up and builds what it
+//! uses, and does nothing where nothing is missing.
+
+mod bench;
+mod bpf;
+mod build;
+mod checklist;
+mod demo;
+mod host;
+mod lint;
+mod paths;
+mod process;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+mod toolchain;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every chore of the repository.
+///
+/// A checkout is ready to use after `cargo xtask demo`: it installs what building the BPF
+/// programs needs, builds everything and shows a circuit opening and closing. While changing the
+/// code, `cargo xtask test` is the whole truth (it is what continuous integration runs) and
+/// `cargo xtask lint` is what a review would say.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install what building and testing needs: the sources of Rust's core library, bpf-linker,
+    /// ip and nft. Every other chore does its part of this by itself.
+    Setup,
+    /// Build the BPF programs, then the daemon and the lab.
+    Build {
+        /// Build the daemon and the lab without optimisation (the BPF programs always have it).
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Run every test: unit, property and kernel tests (these need root), then tidy.
+    Test {
+        /// Run only tests whose name contains this.
+        filter: Option<String>,
+        /// Arguments for the test programs, such as `-- --nocapture`.
+        #[arg(last = true)]
+        test_args: Vec<OsString>,
+    },
+    /// Build, then show the product at work on this machine; arguments go to the demo.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Arguments for the demo, such as `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Build, then measure; arguments go to the benchmark, such as `connect`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments for the benchmark, such as `connect` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Check format, clippy (BPF programs too), documentation and tidy.
+    Lint,
+    /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Setup => setup::run(),
+        Chore::Build { debug } => build::run(debug),
+        Chore::Test { filter, test_args } => test::run(filter.as_deref(), &test_args),
+        Chore::Demo { args } => demo::run(&args),
+        Chore::Bench { args } => bench::run(&args),
+        Chore::Lint => lint::run(),
+        Chore::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            step::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                  see it work
+  cargo xtask build                 target/release/shedder, with the BPF programs inside
+  cargo xtask test                  everything continuous integration runs (as root)
+  cargo xtask test breaker -- --nocapture
+                                    the tests named `breaker`, with their output
+  cargo xtask bench connect         what a connect costs with and without the programs
+  cargo xtask bench --help          what else can be measured";

@@ -1,0 +1,75 @@
+//! Installing with apt: only as root, never removing anything, and never asking.
+//!
+//! Invariant: a failed install leaves an error that names the command to run by hand.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+use crate::step;
+
+/// Fail unless packages can be installed here.
+pub(super) fn require_apt() -> Result<()> {
+    ensure!(process::find("apt-get").is_some(), "not installed (no Debian)");
+    ensure!(process::is_root(), "needs root");
+    Ok(())
+}
+
+/// Install packages; refresh the lists only when they turn out to be stale.
+pub(super) fn install(packages: &[&str], progress: &str) -> Result<()> {
+    require_apt()?;
+    step::announce(progress);
+    if process::run(&mut install_command(packages)).is_ok() {
+        return Ok(());
+    }
+    update()?;
+    process::run(&mut install_command(packages))
+        .with_context(|| format!("see what `apt-get install {}` says", packages.join(" ")))
+}
+
+/// Refresh the lists of packages.
+pub(super) fn update() -> Result<()> {
+    step::announce("refreshing the lists of packages");
+    process::run(apt_get().args(["update", "-qq"]))
+}
+
+/// The version that would be installed, according to the lists here.
+pub(super) fn candidate(package: &str) -> Option<String> {
+    let policy =
+        process::capture(Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C"))
+            .ok()?;
+    parse_candidate(&policy)
+}
+
+fn install_command(packages: &[&str]) -> Command {
+    let mut command = apt_get();
+    command.args(["install", "-y", "-qq", "--no-install-recommends", "--no-remove"]);
+    command.args(["-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0"]).args(packages);
+    command
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    // Errors are on standard error; the rest is a line for every package and file.
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+    command
+}
+
+fn parse_candidate(policy: &str) -> Option<String> {
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
+    (candidate != "(none)").then(|| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_candidate_is_read_from_the_policy() {
+        let policy = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n";
+        assert_eq!(parse_candidate(policy).as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
+        assert_eq!(parse_candidate("x:\n  Candidate: (none)\n"), None);
+        assert_eq!(parse_candidate(""), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The system tools the kernel tests call.
+//!
+//! Invariant: only tests need them; building and running shedder does not.
+
+use anyhow::{Result, bail};
+
+use super::debian;
+use crate::process;
+use crate::step::{Change, Done, Report};
+
+/// Find the tools, or install them.
+pub(crate) fn ensure(report: Report) -> Result<()> {
+    let problems: Vec<String> = TOOLS
+        .iter()
+        .filter_map(|tool| report.step(tool.program, || ensure_tool(tool)).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", problems.join("\n\n"))
+}
+
+fn ensure_tool(tool: &Tool) -> Result<Done<()>> {
+    if let Some(path) = process::find(tool.program) {
+        return Ok(Done { value: (), change: Change::None, detail: path.display().to_string() });
+    }
+    let Tool { program, package, why } = tool;
+    let installed = debian::install(&[package], &format!("installing {package}"));
+    match (installed, process::find(program)) {
+        (Ok(()), Some(path)) => {
+            Ok(Done { value: (), change: Change::Installed, detail: path.display().to_string() })
+        }
+        (Ok(()), None) => bail!("package {package} is installed but brought no program {program}"),
+        (Err(error), _) => bail!(
+            "the program {program} is missing: {why}\n\
+             tried:\n  apt-get: {error:#}\n\
+             install it with\n  sudo apt-get update && sudo apt-get install -y {package}\n\
+             or your distribution's package that has {program}, and run this again"
+        ),
+    }
+}
+
+#[derive(Debug)]
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const TOOLS: [Tool; 2] = [
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        why: "the kernel tests make network namespaces and veth pairs with it",
+    },
+    Tool {
+        program: "nft",
+        package: "nftables",
+        why: "the kernel tests drop and reject packets with it, to be the faulty network",
+    },
+];
