@@ -1,1 +1,14 @@
-//! stub
+//! The lab: real cgroups, backends, callers, wires and network namespaces for the kernel tests,
+//! the demo and the benches.
+//!
+//! Invariant: nothing here is simulated, names are unique to this process, and whatever was made
+//! is gone when its value is dropped, so any number of tests can run side by side.
+
+pub mod backend;
+pub mod caller;
+pub mod cgroup;
+pub mod netns;
+pub mod wire;
+
+mod clock;
+mod readiness;

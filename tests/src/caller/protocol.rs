@@ -1,0 +1,29 @@
+//! What a [`super::Caller`] and its process say to each other: one JSON object per line.
+//!
+//! Invariant: every order gets exactly one reply, or the reason why it could not be carried out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{Attempt, Call};
+use super::tcp::ConnectOptions;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    Connect { addr: SocketAddr, options: ConnectOptions },
+    Call { addr: SocketAddr, calls: u32, timeout: Duration },
+    Storm { addr: SocketAddr, processes: u32, timeout: Duration },
+    Open { addr: SocketAddr, timeout: Duration },
+    Request { connection: u64, timeout: Duration },
+    Close { connection: u64 },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    Attempt(Attempt),
+    Calls(Vec<Call>),
+    Opened(u64),
+    Closed,
+}

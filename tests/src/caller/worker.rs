@@ -1,0 +1,66 @@
+//! The calling process's side: reads orders, carries them out, replies.
+//!
+//! Invariant: one thread, so that it may fork, and no socket but those asked for.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, Result, bail};
+use socket2::Socket;
+
+use super::protocol::{Order, Reply};
+use super::storm::storm;
+use super::tcp;
+
+/// Serves a [`super::Caller`] until its orders end. The process must have one thread only.
+pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
+    let mut worker = Worker::default();
+    for order in orders.lines() {
+        let order = serde_json::from_str(&order?).context("an order cannot be read")?;
+        let reply = worker.obey(&order).map_err(|error| format!("{error:#}"));
+        let mut line = serde_json::to_string(&reply)?;
+        line.push('\n');
+        replies.write_all(line.as_bytes())?;
+        replies.flush()?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Worker {
+    connections: BTreeMap<u64, Socket>,
+    opened: u64,
+}
+
+impl Worker {
+    fn obey(&mut self, order: &Order) -> Result<Reply> {
+        Ok(match *order {
+            Order::Connect { addr, ref options } => Reply::Attempt(tcp::attempt(addr, options)?),
+            Order::Call { addr, calls, timeout } => {
+                let calls = (0..calls).map(|_| tcp::call(addr, timeout));
+                Reply::Calls(calls.collect::<Result<_, _>>()?)
+            }
+            Order::Storm { addr, processes, timeout } => {
+                Reply::Calls(storm(addr, processes, timeout)?)
+            }
+            Order::Open { addr, timeout } => match tcp::open(addr, timeout)? {
+                Ok(socket) => {
+                    self.opened += 1;
+                    self.connections.insert(self.opened, socket);
+                    Reply::Opened(self.opened)
+                }
+                Err(cause) => bail!("{cause} at connect"),
+            },
+            Order::Request { connection, timeout } => {
+                let socket = self.connections.get(&connection).context(NOT_OPEN)?;
+                Reply::Calls(vec![tcp::request(socket, timeout)])
+            }
+            Order::Close { connection } => {
+                self.connections.remove(&connection).context(NOT_OPEN)?;
+                Reply::Closed
+            }
+        })
+    }
+}
+
+const NOT_OPEN: &str = "this connection is not open";
