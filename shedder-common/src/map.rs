@@ -12,7 +12,7 @@ pub const VERDICTS: &str = "VERDICTS";
 pub const COUNTERS: &str = "COUNTERS";
 /// Mappable array of [`crate::histogram::HistogramRow`] by [`crate::histogram::row`].
 pub const HISTOGRAMS: &str = "HISTOGRAMS";
-/// Mappable array of [`crate::endpoint::RedirectTarget`].
+/// Mappable array of [`crate::endpoint::RedirectTarget`] by the slot of the target.
 pub const REDIRECTS: &str = "REDIRECTS";
 /// Mappable array with the one [`crate::counters::NodeCounters`].
 pub const NODE: &str = "NODE";
@@ -25,8 +25,6 @@ pub const CALLERS: &str = "CALLERS";
 pub const DEFAULT_SLOTS: u32 = 4096;
 /// The most slots a loader may ask for.
 pub const MAX_SLOTS: u32 = 65_536;
-/// Entries of the redirect table.
-pub const REDIRECT_TARGETS: u32 = 4096;
 /// Bytes of the event ring.
 pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// Entries of the destination trie.

@@ -9,9 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
 use shedder_common::counters::{NodeCounters, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
-use shedder_common::map::{
-    DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES, REDIRECT_TARGETS,
-};
+use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES};
 use shedder_common::verdict::Verdict;
 
 use crate::tag::Tag;
@@ -42,7 +40,7 @@ pub static HISTOGRAMS: Array<HistogramRow> =
 
 #[map]
 pub static REDIRECTS: Array<RedirectTarget> =
-    Array::with_max_entries(REDIRECT_TARGETS, BPF_F_MMAPABLE);
+    Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
 
 #[map]
 pub static NODE: Array<NodeCounters> = Array::with_max_entries(1, BPF_F_MMAPABLE);

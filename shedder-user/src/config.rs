@@ -24,6 +24,7 @@ use crate::engine::Policy;
 pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
 pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
+pub use self::rules::confidence;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]

@@ -12,17 +12,20 @@ mod mapping;
 mod object;
 mod pins;
 mod slots;
+mod wake;
 
 use std::mem::offset_of;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::io;
+use std::os::fd::OwnedFd;
 
 use aya::maps::{MapData, RingBuf};
-use shedder_common::counters::NodeCounters;
+use aya_log::EbpfLogger;
+use shedder_common::counters::{NodeCounters, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::event::{DecodeError, Event};
 use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow, row};
-use shedder_common::counters::SlotCounters;
 use shedder_common::verdict::Verdict;
+use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
 pub use self::layout::LayoutError;
@@ -45,6 +48,7 @@ pub struct Kernel {
     redirects: Mapping<RedirectTarget>,
     node: Mapping<NodeCounters>,
     events: RingBuf<MapData>,
+    logs: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Kernel {
@@ -87,6 +91,8 @@ impl Kernel {
             self.histograms.write(row(slot.slot, kind), HistogramRow { buckets: [0; BUCKETS] });
         }
         self.verdicts.write(slot.slot, Verdict { generation: slot.generation, ..Verdict::CLEAR });
+        // A redirect to this endpoint names its slot, so this row never changes under a reader.
+        self.redirects.write(slot.slot, RedirectTarget { key, slot });
         self.slots.publish(&key, slot)?;
         Ok(slot)
     }
@@ -132,24 +138,21 @@ impl Kernel {
         self.node.read(0)
     }
 
-    /// Redirect targets there may be.
-    pub fn redirect_capacity(&self) -> u32 {
-        self.redirects.len()
-    }
-
-    /// Publishes where a redirect verdict with this index leads.
-    pub fn set_redirect(&mut self, index: u32, target: RedirectTarget) {
-        self.redirects.write(index, target);
-    }
-
     /// The next event of the ring, if any.
     pub fn poll_event(&mut self) -> Option<Result<Event, DecodeError>> {
         self.events.next().map(|record| Event::decode(&record))
     }
 
-    /// Readable when the ring has an event.
-    pub fn event_fd(&self) -> RawFd {
-        self.events.as_raw_fd()
+    /// Becomes readable when [`Kernel::poll_event`] has something.
+    pub fn event_wakeups(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        wake::readable(&self.events)
+    }
+
+    /// Passes on what the programs logged; without the debug option they log nothing.
+    pub fn flush_logs(&mut self) {
+        if let Some(logs) = &mut self.logs {
+            logs.flush();
+        }
     }
 }
 

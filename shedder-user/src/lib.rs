@@ -3,7 +3,10 @@
 //! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
 
+pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod kernel;

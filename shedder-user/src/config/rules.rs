@@ -281,6 +281,13 @@ fn deviations(confidence: &Number<f64>) -> Result<f64, Complaint> {
     })
 }
 
+/// The confidence level whose interval is `z` standard deviations wide: the reverse of what a
+/// policy file says. Zero for a width no file can ask for.
+pub fn confidence(z: f64) -> f64 {
+    let found = CONFIDENCE_LEVELS.iter().find(|(_, known)| (known - z).abs() < 1e-9);
+    found.map_or(0.0, |(level, _)| *level)
+}
+
 fn merge<T>(over: Option<T>, base: Option<T>, both: impl FnOnce(T, T) -> T) -> Option<T> {
     match (over, base) {
         (Some(over), Some(base)) => Some(both(over, base)),

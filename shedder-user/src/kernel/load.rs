@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aya::maps::{Array, CgroupStorage, HashMap, Map, MapData, MapError, RingBuf};
 use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramError, SockOps, TestRun as _, TestRunOptions};
+use aya_log::EbpfLogger;
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use shedder_common::histogram::HISTOGRAM_KINDS;
 use shedder_common::map;
@@ -56,6 +57,9 @@ pub enum LoadError {
     /// The object could not be turned into maps and programs.
     #[error("the BPF object cannot be loaded: {0}")]
     Object(#[from] EbpfError),
+    /// The programs' log could not be read.
+    #[error("the log of the programs cannot be read: {0}")]
+    Log(#[from] aya_log::Error),
     /// A map could not be used.
     #[error("the map {name} cannot be used: {source}")]
     Map {
@@ -104,6 +108,7 @@ fn attempt(
         .map_max_entries(map::SLOTS, options.slots)
         .map_max_entries(map::VERDICTS, options.slots)
         .map_max_entries(map::COUNTERS, options.slots)
+        .map_max_entries(map::REDIRECTS, options.slots)
         .map_max_entries(map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)
         .verifier_log_level(log)
         .load(object)
@@ -136,14 +141,16 @@ fn assemble(mut ebpf: Ebpf, options: &LoadOptions, features: Features) -> Result
     );
     let callers = CgroupStorage::try_from(take(&mut ebpf, map::CALLERS)).map_err(at(map::CALLERS))?;
     let events = RingBuf::try_from(take(&mut ebpf, map::EVENTS)).map_err(at(map::EVENTS))?;
+    let logs = options.debug.then(|| EbpfLogger::init(&mut ebpf)).transpose()?;
     Ok(Kernel {
         slots,
         verdicts: mapping(&mut ebpf, map::VERDICTS, options.slots)?,
         counters: mapping(&mut ebpf, map::COUNTERS, options.slots)?,
         histograms: mapping(&mut ebpf, map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)?,
-        redirects: mapping(&mut ebpf, map::REDIRECTS, map::REDIRECT_TARGETS)?,
+        redirects: mapping(&mut ebpf, map::REDIRECTS, options.slots)?,
         node: mapping(&mut ebpf, map::NODE, 1)?,
         events,
+        logs,
         programs: Programs { features, callers, ebpf },
     })
 }

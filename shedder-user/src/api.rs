@@ -1,0 +1,12 @@
+//! The control socket: HTTP and JSON on a Unix socket, and its client.
+//!
+//! Knows the daemon only through [`Control`]; knows no map and no policy file.
+
+mod client;
+pub mod model;
+mod server;
+mod socket;
+
+pub use self::client::{Client, ClientError};
+pub use self::server::{Control, Follow, serve};
+pub use self::socket::{SocketError, SocketFile};

@@ -1,0 +1,163 @@
+//! The other end of the control socket, for the command line.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::model::{Event, Failure, Overridden, Override, Status};
+
+/// A control socket to ask.
+#[derive(Clone, Debug)]
+pub struct Client {
+    path: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no shedder daemon answers at {path}: {source}; {hint}")]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The conversation broke off.
+    #[error("the daemon at {path} broke off: {source}")]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong.
+        source: hyper::Error,
+    },
+    /// The daemon refused.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer makes no sense.
+    #[error("the daemon at {path} gave an answer this version does not understand: {source}")]
+    Answer {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl Client {
+    /// Asks at `path`; nothing is opened yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Everything there is to know now, of one service or caller if named.
+    pub async fn status(
+        &self,
+        service: Option<&str>,
+        caller: Option<&str>,
+    ) -> Result<Status, ClientError> {
+        let pairs = [("service", service), ("caller", caller)];
+        let query: Vec<String> = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", percent_encode(value?))))
+            .collect();
+        let response = self.send(Method::GET, &format!("/v1/status?{}", query.join("&")), None).await?;
+        self.read(response).await
+    }
+
+    /// What happened lately; with `follow`, also what happens from then on, until `each` is false.
+    pub async fn events(
+        &self,
+        follow: bool,
+        mut each: impl FnMut(Event) -> bool,
+    ) -> Result<(), ClientError> {
+        let path = format!("/v1/events?follow={follow}");
+        let mut response = self.send(Method::GET, &path, None).await?;
+        let mut pending = Vec::new();
+        while let Some(frame) = response.body_mut().frame().await {
+            let frame = frame.map_err(|source| self.broken(source))?;
+            pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                // A line of a newer daemon that this version does not know is passed over.
+                if let Ok(event) = serde_json::from_slice(&line)
+                    && !each(event)
+                {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an order and returns the breakers it reached.
+    pub async fn order(&self, order: &Override) -> Result<Overridden, ClientError> {
+        let body = serde_json::to_vec(order).expect("an order has only text keys");
+        let response = self.send(Method::POST, "/v1/override", Some(body)).await?;
+        self.read(response).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream = UnixStream::connect(&self.path).await.map_err(|source| {
+            let hint = match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "you are not in the group that may use it (socket_group in [node]); use sudo"
+                }
+                _ => "start one with `shedder run --config FILE`, or name its socket with --socket",
+            };
+            ClientError::Unreachable { path: self.path.clone(), source, hint }
+        })?;
+        let (mut requests, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|source| self.broken(source))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "shedder")
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .expect("method and path are well-formed");
+        let response = requests.send_request(request).await.map_err(|source| self.broken(source))?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let status = response.status();
+        let failure: Result<Failure, _> = self.read(response).await;
+        Err(ClientError::Refused(failure.map_or_else(|_| status.to_string(), |failure| failure.error)))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
+        let body = response.into_body().collect().await.map_err(|source| self.broken(source))?;
+        serde_json::from_slice(&body.to_bytes())
+            .map_err(|source| ClientError::Answer { path: self.path.clone(), source })
+    }
+
+    fn broken(&self, source: hyper::Error) -> ClientError {
+        ClientError::Broken { path: self.path.clone(), source }
+    }
+}
+
+/// `text` as a query value.
+fn percent_encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,271 @@
+//! What goes over the control socket. These shapes are a contract: fields are added, never renamed
+//! or removed.
+
+use serde::{Deserialize, Serialize};
+
+/// Answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// One entry for each caller and endpoint, ordered by service, caller, endpoint.
+    pub breakers: Vec<Breaker>,
+    /// The daemon.
+    pub node: Node,
+}
+
+/// One breaker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Who calls.
+    pub caller: String,
+    /// What is called.
+    pub service: String,
+    /// The policy that decides.
+    pub policy: String,
+    /// Address and port.
+    pub endpoint: String,
+    /// `observe`, `closed`, `open`, `half_open`, `recovering`, `forced_open` or `forced_closed`.
+    pub state: String,
+    /// In observe mode: the state it would be in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub would_be: Option<String>,
+    /// RFC 3339.
+    pub since: String,
+    /// Why it is not closed.
+    pub reason: Option<Reason>,
+    /// Recent evidence.
+    pub window: Window,
+    /// What the kernel does now.
+    pub verdict: Verdict,
+    /// Connects refused, held or redirected since the endpoint is known.
+    pub shed_total: u64,
+    /// Connects let through.
+    pub allowed_total: u64,
+    /// Connects that enforcing would have shed.
+    pub would_shed_total: u64,
+    /// Connects a second, over the last second or so.
+    pub connects_per_second: f64,
+    /// Trips remembered; each doubles the open time.
+    pub level: u32,
+    /// What time alone will bring.
+    pub next: Option<Next>,
+}
+
+/// Why a breaker is not closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The strategy, or what else it was.
+    pub strategy: String,
+    /// A sentence with the numbers.
+    pub text: String,
+}
+
+/// Evidence of a breaker's window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Outcomes that say something about the endpoint.
+    pub attempts: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Their share, 0 to 1; zero without attempts.
+    pub failure_share: f64,
+    /// Median response time, microseconds.
+    pub p50_us: Option<u64>,
+    /// 99th percentile, microseconds.
+    pub p99_us: Option<u64>,
+}
+
+/// What the kernel does with connects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// `allow`, `deny`, `delay` or `redirect`.
+    pub action: String,
+    /// When it stops counting unless renewed; nothing for `allow`.
+    pub expires_in_ms: Option<u64>,
+    /// The error of `deny`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub errno: Option<String>,
+    /// The hold of `delay`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delay_ms: Option<u16>,
+    /// The target of `redirect`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub redirect_to: Option<String>,
+    /// Share let through nevertheless, in thousandths.
+    pub admit_permille: u16,
+    /// Counted only, not acted on.
+    pub observe: bool,
+}
+
+/// What time alone will bring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// The next state.
+    pub state: String,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// The daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Of shedder.
+    pub version: String,
+    /// Of the daemon.
+    pub pid: u32,
+    /// RFC 3339.
+    pub started: String,
+    /// How often evidence is looked at.
+    pub tick_ms: u64,
+    /// How long verdicts outlive the daemon.
+    pub verdict_ttl_ms: u64,
+    /// Guarded cgroups.
+    pub cgroups: Vec<Cgroup>,
+    /// Endpoints in use.
+    pub endpoints: u32,
+    /// Endpoints there can be.
+    pub max_endpoints: u32,
+    /// Kernel events the ring had no room for.
+    pub events_lost: u64,
+    /// Kernel events that could not be understood.
+    pub events_undecodable: u64,
+    /// Connects let through unmeasured for want of memory.
+    pub untagged: u64,
+    /// Redirects and holds that could not be applied; the connects went through.
+    pub actions_failed: u64,
+    /// What this kernel lacks, in words.
+    pub degradations: Vec<String>,
+}
+
+/// A guarded cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Its path in the hierarchy.
+    pub path: String,
+    /// The caller it belongs to.
+    pub caller: String,
+}
+
+/// One line of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Rises by one with each event of this daemon.
+    pub sequence: u64,
+    /// RFC 3339.
+    pub at: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: EventKind,
+    /// One sentence for people.
+    pub text: String,
+}
+
+/// What an event is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A breaker changed state.
+    Transition {
+        /// Who calls.
+        caller: String,
+        /// What is called.
+        service: String,
+        /// The policy that decides.
+        policy: String,
+        /// Address and port.
+        endpoint: String,
+        /// State before.
+        from: String,
+        /// State after.
+        to: String,
+        /// Why.
+        reason: Reason,
+        /// Trips remembered.
+        level: u32,
+        /// What time alone will bring.
+        next: Option<Next>,
+        /// The evidence at that moment.
+        window: Window,
+        /// Whether the policy only observes.
+        observe: bool,
+    },
+    /// An endpoint got a breaker.
+    Discovered {
+        /// Who calls.
+        caller: String,
+        /// What is called.
+        service: String,
+        /// Address and port.
+        endpoint: String,
+    },
+    /// A cgroup is guarded.
+    Attached {
+        /// Its path.
+        cgroup: String,
+        /// The caller it belongs to.
+        caller: String,
+    },
+    /// A cgroup is no longer guarded.
+    Detached {
+        /// Its path.
+        cgroup: String,
+        /// The caller it belonged to.
+        caller: String,
+    },
+    /// The daemon started.
+    Started,
+    /// The daemon is stopping.
+    Stopping,
+    /// Something is wrong, and the daemon goes on.
+    Error,
+}
+
+/// Body of `POST /v1/override`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// What to do.
+    pub order: Order,
+    /// Address and port.
+    pub endpoint: String,
+    /// Only for this caller; for all callers otherwise.
+    pub caller: Option<String>,
+    /// How long `trip` and `hold` last, in milliseconds.
+    pub for_ms: Option<u64>,
+}
+
+/// An operator's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Shed, whatever the evidence says.
+    Trip,
+    /// Let through, whatever the evidence says.
+    Hold,
+    /// Drop override and memory.
+    Reset,
+}
+
+/// Answer to `POST /v1/override`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overridden {
+    /// The breakers it reached.
+    pub breakers: Vec<BreakerName>,
+}
+
+/// Which breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerName {
+    /// Who calls.
+    pub caller: String,
+    /// What is called.
+    pub service: String,
+    /// Address and port.
+    pub endpoint: String,
+}
+
+/// Body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What is wrong and what to do.
+    pub error: String,
+}

@@ -1,0 +1,186 @@
+//! The routes. Each turns a request into one question to the daemon loop and its answer into JSON.
+
+use std::future::Future;
+
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use http_body_util::channel::{Channel, Sender};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::model::{Event, Failure, Overridden, Override, Status};
+
+/// A question to the daemon loop, with the place for its answer.
+#[derive(Debug)]
+pub enum Control {
+    /// Everything there is to know now.
+    Status(oneshot::Sender<Status>),
+    /// What happened lately, and what happens from then on.
+    Events(oneshot::Sender<Follow>),
+    /// An operator's order, from the user with this id; what it reached, or why it did not.
+    Override(Override, u32, oneshot::Sender<Result<Overridden, String>>),
+}
+
+/// The past and the future of the event journal, without a gap between them.
+#[derive(Debug)]
+pub struct Follow {
+    /// Oldest first.
+    pub past: Vec<Event>,
+    /// Events after the last of `past`.
+    pub future: broadcast::Receiver<Event>,
+}
+
+/// Answers requests until `stop` is ready; then lets those under way end.
+pub async fn serve(
+    listener: UnixListener,
+    control: mpsc::Sender<Control>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/events", get(events))
+        .route("/v1/override", post(order))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder"))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(control);
+    axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+/// Who is at the other end, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    /// Nothing when the kernel would not say; then nothing may be changed.
+    uid: Option<u32>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    service: Option<String>,
+    caller: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn status(
+    State(control): State<mpsc::Sender<Control>>,
+    query: Result<Query<StatusQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    let Some(mut status) = ask(&control, Control::Status).await else { return stopping() };
+    status.breakers.retain(|breaker| {
+        query.service.as_ref().is_none_or(|service| *service == breaker.service)
+            && query.caller.as_ref().is_none_or(|caller| *caller == breaker.caller)
+    });
+    Json(status).into_response()
+}
+
+async fn events(
+    State(control): State<mpsc::Sender<Control>>,
+    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Query(EventsQuery { follow }) = match query {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    let Some(Follow { past, future }) = ask(&control, Control::Events).await else {
+        return stopping();
+    };
+    let past: Vec<u8> = past.iter().flat_map(line).collect();
+    let lines = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    if !follow {
+        return (lines, past).into_response();
+    }
+    let (sender, body) = Channel::<Bytes>::new(1);
+    tokio::spawn(stream(past, future, sender));
+    (lines, Body::new(body)).into_response()
+}
+
+/// Sends events until the client or the daemon goes away. A client too slow to keep up is told how
+/// many events it missed.
+async fn stream(past: Vec<u8>, mut future: broadcast::Receiver<Event>, mut sender: Sender<Bytes>) {
+    if sender.send_data(past.into()).await.is_err() {
+        return;
+    }
+    loop {
+        let bytes = match future.recv().await {
+            Ok(event) => line(&event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                format!("{{\"event\":\"missed\",\"count\":{missed}}}\n").into_bytes()
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        if sender.send_data(bytes.into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn order(
+    State(control): State<mpsc::Sender<Control>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
+    let Some(uid) = peer.uid.filter(|uid| *uid == ROOT) else {
+        return refuse(StatusCode::FORBIDDEN, "only root may override a breaker; use sudo");
+    };
+    let order: Override = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("malformed order: {error}")),
+    };
+    match ask(&control, |answer| Control::Override(order, uid, answer)).await {
+        Some(Ok(reached)) => Json(reached).into_response(),
+        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
+        None => stopping(),
+    }
+}
+
+/// Puts a question to the daemon loop; nothing when it has ended.
+async fn ask<T>(
+    control: &mpsc::Sender<Control>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Control,
+) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    control.send(question(sender)).await.ok()?;
+    receiver.await.ok()
+}
+
+fn refuse(status: StatusCode, error: &str) -> Response {
+    (status, Json(Failure { error: error.to_owned() })).into_response()
+}
+
+fn stopping() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
+}
+
+fn line(event: &Event) -> Vec<u8> {
+    let mut line = serde_json::to_vec(event).expect("an event has only text keys");
+    line.push(b'\n');
+    line
+}
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const ROOT: u32 = 0;

@@ -1,0 +1,140 @@
+//! The socket file: who may open it, and what to do with one left behind.
+//!
+//! It appears under its name only when its owner and mode are right, so there is no moment in
+//! which anyone else could connect.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::UnixListener;
+
+/// The name of a listening control socket; dropping it removes the file.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Held for as long as the daemon lives.
+    _lock: File,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another daemon has it.
+    #[error("another shedder ({owner}) serves {path}; stop it or choose another socket")]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+        /// Its process, as far as known.
+        owner: String,
+    },
+    /// Something else has that name.
+    #[error("{0} exists and is no socket; remove it or choose another socket")]
+    NotASocket(PathBuf),
+    /// The group does not exist.
+    #[error("there is no group {0:?}; create it with: groupadd --system {0}")]
+    NoGroup(String),
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl SocketFile {
+    /// Listens on `path` for root and `group`.
+    pub fn bind(path: &Path, group: Option<&str>) -> Result<(UnixListener, Self), SocketError> {
+        let failed = |source| SocketError::Io { path: path.to_owned(), source };
+        let gid = group.map(group_id).transpose()?;
+        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+            let failed = |source| SocketError::Io { path: directory.to_owned(), source };
+            DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(failed)?;
+            std::os::unix::fs::chown(directory, None, gid).map_err(failed)?;
+        }
+        let lock = lock(path)?;
+        remove_stale(path)?;
+        let unfinished = with_suffix(path, ".new");
+        if let Err(error) = fs::remove_file(&unfinished)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(failed(error));
+        }
+        let listener = UnixListener::bind(&unfinished).map_err(failed)?;
+        std::os::unix::fs::chown(&unfinished, None, gid).map_err(failed)?;
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        fs::rename(&unfinished, path).map_err(failed)?;
+        Ok((listener, Self { path: path.to_owned(), _lock: lock }))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        for path in [&self.path, &with_suffix(&self.path, ".lock")] {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove");
+            }
+        }
+    }
+}
+
+/// Takes the lock beside the socket, which a dead daemon cannot hold.
+fn lock(socket: &Path) -> Result<File, SocketError> {
+    let path = with_suffix(socket, ".lock");
+    let failed = |source| SocketError::Io { path: path.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let owner = match file.read_to_string(&mut pid) {
+                Ok(_) if !pid.trim().is_empty() => format!("pid {}", pid.trim()),
+                _ => "pid unknown".to_owned(),
+            };
+            return Err(SocketError::InUse { path: socket.to_owned(), owner });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(failed)?;
+    Ok(file)
+}
+
+/// Removes the socket of a daemon that died; the lock says that none lives.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
+        }
+        Ok(_) => Err(SocketError::NotASocket(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(SocketError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn group_id(name: &str) -> Result<u32, SocketError> {
+    let path = Path::new("/etc/group");
+    let groups = fs::read_to_string(path)
+        .map_err(|source| SocketError::Io { path: path.to_owned(), source })?;
+    groups
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        })
+        .ok_or_else(|| SocketError::NoGroup(name.to_owned()))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,132 @@
+//! The command line: one file for each subcommand, and what they share.
+//!
+//! Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon answers.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are told")]
+
+mod check;
+mod doctor;
+mod events;
+mod output;
+mod overrides;
+mod presets;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::api::{Client, ClientError};
+use crate::config::DEFAULT_SOCKET;
+
+/// Circuit breaking for every process on this node, in the kernel.
+///
+/// `shedder run` measures the connections of the services it guards and refuses, holds or redirects
+/// connects to endpoints that fail. The other commands show and steer it.
+///
+/// Start with `shedder doctor`, write a policy file, check it with `shedder check FILE`, run it with
+/// `shedder run --config FILE`, and watch `shedder status` and `shedder events --follow`.
+#[derive(Debug, Parser)]
+#[command(name = "shedder", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Guard the services of a policy file until told to stop
+    Run(run::Run),
+    /// Show every breaker: its state, why, and what comes next
+    Status(status::Status),
+    /// Show what happened: transitions, discoveries, errors, each with its cause
+    Events(events::Events),
+    /// Shed connects to an endpoint for a while, whatever the evidence says
+    Trip(overrides::Timed),
+    /// Let connects to an endpoint through for a while, whatever the evidence says
+    Hold(overrides::Timed),
+    /// Drop an endpoint's override, evidence and backoff, and close its breaker
+    Reset(overrides::Reset),
+    /// Check a policy file, without a daemon and without privileges
+    Check(check::Check),
+    /// Find out whether this node can run shedder, and what it would lack
+    Doctor(doctor::Doctor),
+    /// List the presets, or show everything one of them sets
+    Presets(presets::Presets),
+}
+
+/// How to reach the daemon.
+#[derive(Debug, Args)]
+struct Reach {
+    /// The daemon's control socket
+    #[arg(long, value_name = "PATH", env = "SHEDDER_SOCKET", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+enum Failure {
+    /// The operation failed.
+    Operation(anyhow::Error),
+    /// No daemon answers.
+    Unreachable(ClientError),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // A reader that goes away, such as `head`, ends the command quietly.
+    output::die_quietly_with_reader();
+    let outcome = match Cli::parse().command {
+        Command::Run(command) => command.execute(),
+        Command::Status(command) => command.execute(),
+        Command::Events(command) => command.execute(),
+        Command::Trip(command) => command.execute(crate::api::model::Order::Trip),
+        Command::Hold(command) => command.execute(crate::api::model::Order::Hold),
+        Command::Reset(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Doctor(command) => command.execute(),
+        Command::Presets(command) => command.execute(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Operation(error)) => {
+            eprintln!("shedder: {error:#}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Unreachable(error)) => {
+            eprintln!("shedder: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+impl Reach {
+    /// Asks the daemon something.
+    fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(Client) -> Result<T, ClientError>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Operation(error.into()))?;
+        Ok(runtime.block_on(question(Client::new(&self.socket)))?)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable { .. } | ClientError::Broken { .. } => Self::Unreachable(error),
+            ClientError::Refused(_) | ClientError::Answer { .. } => Self::Operation(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Operation(error)
+    }
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon answers.";

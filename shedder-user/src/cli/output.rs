@@ -1,0 +1,133 @@
+//! What the subcommands share in speaking to people: tables, colours, units.
+
+use std::io::{IsTerminal as _, stdout};
+
+/// How text is coloured; only on a terminal, and not where `NO_COLOR` is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    enabled: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+    Faint,
+    Bold,
+}
+
+impl Paint {
+    /// For standard output.
+    pub(super) fn stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { enabled: stdout().is_terminal() && !refused }
+    }
+
+    pub(super) fn apply(self, colour: Colour, text: &str) -> String {
+        if !self.enabled {
+            return text.to_owned();
+        }
+        let code = match colour {
+            Colour::Red => "31",
+            Colour::Green => "32",
+            Colour::Yellow => "33",
+            Colour::Cyan => "36",
+            Colour::Faint => "2",
+            Colour::Bold => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// A table with a heading, its columns as wide as their widest cell.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(heading: &[&str]) -> Self {
+        Self { rows: vec![heading.iter().map(|&cell| cell.to_owned()).collect()] }
+    }
+
+    pub(super) fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+
+    /// The lines; `paint` may colour a cell, given its row (zero is the heading), column and text.
+    pub(super) fn render(&self, paint: impl Fn(usize, usize, &str) -> String) -> String {
+        let columns = self.rows.first().map_or(0, Vec::len);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        let mut text = String::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let is_last = column + 1 == row.len();
+                let padding = if is_last { 0 } else { widths[column] - cell.chars().count() + 2 };
+                line.push_str(&paint(index, column, cell));
+                line.push_str(&" ".repeat(padding));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A latency with a unit that keeps it short.
+pub(super) fn latency(microseconds: Option<u64>) -> String {
+    match microseconds {
+        None => "-".to_owned(),
+        Some(us) if us < 1_000 => format!("{us}us"),
+        Some(us) if us < 100_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
+        Some(us) if us < 10_000_000 => format!("{}ms", us / 1000),
+        Some(us) => format!("{}s", us / 1_000_000),
+    }
+}
+
+/// The time span between an RFC 3339 time and now, to the second; a dash when it cannot be read.
+pub(super) fn span(time: &str) -> String {
+    let now = crate::clock::wall(crate::clock::now());
+    humantime::parse_rfc3339(time).map_or_else(
+        |_unreadable| "-".to_owned(),
+        |time| {
+            let span = time.duration_since(now).or_else(|_past| now.duration_since(time));
+            let seconds = span.unwrap_or_default().as_secs();
+            humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+        },
+    )
+}
+
+/// Lets a closed pipe end the process as it ends other tools, instead of a panic on the next line.
+#[expect(unsafe_code, reason = "restores the signal's default action before any thread exists")]
+pub(super) fn die_quietly_with_reader() {
+    // SAFETY: no other thread runs yet and no handler of ours is replaced.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["A", "LONG"]);
+        table.push(vec!["wide".to_owned(), "x".to_owned()]);
+        let text = table.render(|_, _, cell| cell.to_owned());
+        assert_eq!(text, "A     LONG\nwide  x\n");
+    }
+
+    #[test]
+    fn latencies_are_short() {
+        let shown: Vec<_> =
+            [Some(7), Some(1_250), Some(250_000), Some(12_000_000), None].map(latency).into();
+        assert_eq!(shown, ["7us", "1.2ms", "250ms", "12s", "-"]);
+    }
+}

@@ -1,0 +1,202 @@
+//! The loop that joins the parts: sample, decide, publish, tell.
+//!
+//! One task owns kernel and engine, so nothing here is locked. Whatever wakes the loop (a tick, an
+//! event of the kernel, an order, a signal) ends in the same place: `settle` publishes what the
+//! engine decided before anyone is told about it.
+
+mod cells;
+mod guard;
+mod journal;
+mod names;
+mod orders;
+mod publisher;
+mod report;
+mod sampler;
+mod start;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shedder_common::event::Event as KernelEvent;
+use shedder_common::time::Monotonic;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tracing::{error, info, warn};
+
+use crate::api::{self, Control, SocketFile};
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{CellId, Engine};
+use crate::kernel::Kernel;
+
+pub use self::start::{Plan, RunOptions, check, require_privileges};
+
+use self::cells::Cells;
+use self::guard::Guard;
+use self::journal::Journal;
+use self::names::Resolved;
+
+/// The daemon, between start and stop.
+#[derive(Debug)]
+struct Daemon {
+    config: Arc<Config>,
+    kernel: Kernel,
+    engine: Engine,
+    cells: Cells,
+    guard: Guard,
+    journal: Journal,
+    /// Jiffies in a second; nothing when no policy holds connects.
+    jiffies_per_second: Option<u32>,
+    undecodable: u64,
+    started: Monotonic,
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let node = &config.node;
+    let (listener, socket_file) = SocketFile::bind(&node.socket, node.socket_group.as_deref())?;
+    let mut daemon = Daemon::start(Arc::clone(&config), options)?;
+    let (control, orders) = mpsc::channel(64);
+    let (stop_server, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(api::serve(listener, control, async {
+        // An error means the sender is gone, which is a stop as well.
+        let _: Result<(), _> = stopped.await;
+    }));
+    info!(
+        socket = %node.socket.display(),
+        cgroups = daemon.guard.len(),
+        endpoints = daemon.cells.len(),
+        "guarding"
+    );
+    let outcome = daemon.serve(orders).await;
+    daemon.journal.stopping();
+    info!("stopping");
+    // The journal ends with the daemon, and with it the streams of those who follow it.
+    drop(daemon);
+    let _: Result<(), ()> = stop_server.send(());
+    if tokio::time::timeout(SERVER_GRACE, server).await.is_err() {
+        warn!("a client kept its request open; leaving it");
+    }
+    drop(socket_file);
+    outcome
+}
+
+impl Daemon {
+    async fn serve(&mut self, mut orders: mpsc::Receiver<Control>) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let ring = self.kernel.event_wakeups().context("the event ring cannot be watched")?;
+        let mut resolved = names::watch(&self.config);
+        let mut ticks = interval(self.config.node.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rescans = interval(self.config.node.rescan);
+        rescans.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.next_deadline();
+            tokio::select! {
+                _ = ticks.tick() => self.look(),
+                () = sleep_until(due) => self.settle(clock::now()),
+                ready = ring.readable() => {
+                    ready.context("the event ring cannot be watched")?.clear_ready();
+                    self.take_events();
+                }
+                Some(control) = orders.recv() => self.answer(control),
+                _ = rescans.tick() => self.rescan(),
+                Some(names) = resolved.recv() => self.take_names(names),
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+
+    /// When the engine next has something to do by itself.
+    fn next_deadline(&self) -> tokio::time::Instant {
+        let wait = self.engine.poll_timeout().map_or(FAR_AWAY, |due| due.since(clock::now()));
+        tokio::time::Instant::now() + wait.min(FAR_AWAY)
+    }
+
+    /// Shows the engine everything that happened since the last look.
+    fn look(&mut self) {
+        let now = clock::now();
+        for (id, cell) in self.cells.iter_mut() {
+            let sample = sampler::sample(&self.kernel, cell, now);
+            if let Some(sample) = sample {
+                self.engine.observe(id, &sample, now);
+            }
+        }
+        self.kernel.flush_logs();
+        self.settle(now);
+    }
+
+    /// Shows the engine what happened to one cell, which the kernel says is urgent.
+    fn look_at(&mut self, id: CellId) {
+        let now = clock::now();
+        if let Some(cell) = self.cells.by_id_mut(id)
+            && let Some(sample) = sampler::sample(&self.kernel, cell, now)
+        {
+            self.engine.observe(id, &sample, now);
+        }
+    }
+
+    /// Publishes what was decided, then tells about it.
+    fn settle(&mut self, now: Monotonic) {
+        self.engine.handle_timeout(now);
+        publisher::publish(self, now);
+        while let Some(transition) = self.engine.poll_transition() {
+            if let Some(cell) = self.cells.by_id(transition.cell) {
+                self.journal.transition(&self.config, cell, &transition);
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.kernel.poll_event() {
+            match event {
+                Ok(KernelEvent::FailureRun { slot, .. }) => self.look_at(CellId(slot.slot)),
+                Ok(KernelEvent::Discovered { key }) => self.discover(key),
+                Err(error) => {
+                    self.undecodable += 1;
+                    warn!(%error, "skipped");
+                }
+            }
+        }
+        self.settle(clock::now());
+    }
+
+    fn rescan(&mut self) {
+        for change in self.guard.rescan(&mut self.kernel, &self.config) {
+            self.journal.guard(&self.config, &change);
+        }
+    }
+
+    fn take_names(&mut self, resolved: Resolved) {
+        let Resolved { host, port, outcome } = resolved;
+        match outcome {
+            Ok(addresses) => self.add_named(&host, port, &addresses),
+            Err(error) => {
+                let text = format!("{host} cannot be looked up: {error}; its endpoints stay as they are");
+                self.journal.error(&text);
+            }
+        }
+    }
+
+    /// Adds a breaker for `endpoint` and says so; an endpoint that has one stays as it is.
+    fn add(&mut self, binding: usize, endpoint: SocketAddr) {
+        match self.cells.add(&mut self.kernel, &mut self.engine, &self.config, binding, endpoint) {
+            Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
+            Ok(None) => {}
+            Err(failure) => {
+                error!(%endpoint, error = %failure, "no breaker");
+                self.journal.error(&format!("{endpoint} gets no breaker: {failure}"));
+            }
+        }
+    }
+}
+
+/// Longer than anything waits for, short enough for every clock.
+const FAR_AWAY: Duration = Duration::from_secs(3600);
+const SERVER_GRACE: Duration = Duration::from_secs(2);

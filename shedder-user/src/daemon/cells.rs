@@ -1,0 +1,203 @@
+//! The cells: one for each caller and endpoint, and what the shell remembers of each.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use shedder_common::counters::SlotCounters;
+use shedder_common::endpoint::{EndpointKey, SlotRef};
+use shedder_common::histogram::{BUCKETS, HistogramRow};
+use shedder_common::time::Monotonic;
+use shedder_common::verdict::Verdict;
+
+use super::Daemon;
+use crate::clock;
+use crate::config::{Config, EndpointSpec};
+use crate::engine::{CellId, Engine, Policy};
+use crate::kernel::{Kernel, SlotError};
+
+/// Every cell, numbered by its slot.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    cells: Vec<Cell>,
+    by_key: BTreeMap<EndpointKey, usize>,
+}
+
+/// One caller's view of one endpoint.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) id: CellId,
+    pub(super) endpoint: SocketAddr,
+    /// Index into the configuration.
+    pub(super) caller: usize,
+    /// Index into the configuration.
+    pub(super) service: usize,
+    pub(super) policy: Arc<Policy>,
+    pub(super) slot: SlotRef,
+    /// The counters as last looked at.
+    pub(super) seen: SlotCounters,
+    pub(super) seen_connect: HistogramRow,
+    pub(super) seen_response: HistogramRow,
+    pub(super) rate: Rate,
+    /// What the kernel was last told.
+    pub(super) published: Option<Verdict>,
+}
+
+/// Connects a second, measured over at least a second.
+#[derive(Debug)]
+pub(super) struct Rate {
+    since: Monotonic,
+    connects: u64,
+    pub(super) per_second: f64,
+}
+
+impl Cells {
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (CellId, &mut Cell)> {
+        self.cells.iter_mut().map(|cell| (cell.id, cell))
+    }
+
+    pub(super) fn by_id(&self, id: CellId) -> Option<&Cell> {
+        self.cells.get(id.0 as usize)
+    }
+
+    pub(super) fn by_id_mut(&mut self, id: CellId) -> Option<&mut Cell> {
+        self.cells.get_mut(id.0 as usize)
+    }
+
+    /// Adds a cell for `endpoint` under a binding; nothing when the caller has one for it already.
+    pub(super) fn add(
+        &mut self,
+        kernel: &mut Kernel,
+        engine: &mut Engine,
+        config: &Config,
+        binding: usize,
+        endpoint: SocketAddr,
+    ) -> Result<Option<&Cell>, SlotError> {
+        let binding = &config.bindings[binding];
+        let key = EndpointKey::new(caller_id(binding.caller), endpoint);
+        if self.by_key.contains_key(&key) {
+            return Ok(None);
+        }
+        let slot = kernel.add_slot(key)?;
+        let id = CellId(slot.slot);
+        let now = clock::now();
+        engine.insert(id, Arc::clone(&binding.policy), now);
+        self.by_key.insert(key, self.cells.len());
+        self.cells.push(Cell {
+            id,
+            endpoint,
+            caller: binding.caller,
+            service: binding.service,
+            policy: Arc::clone(&binding.policy),
+            slot,
+            seen: SlotCounters::CLEAR,
+            seen_connect: HistogramRow { buckets: [0; BUCKETS] },
+            seen_response: HistogramRow { buckets: [0; BUCKETS] },
+            rate: Rate { since: now, connects: 0, per_second: 0.0 },
+            published: None,
+        });
+        Ok(self.cells.last())
+    }
+}
+
+impl Rate {
+    pub(super) fn update(&mut self, connects: u64, now: Monotonic) {
+        let elapsed = now.since(self.since).as_secs_f64();
+        if elapsed < 1.0 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "connects of about a second")]
+        let new = connects.wrapping_sub(self.connects) as f64;
+        *self = Self { since: now, connects, per_second: new / elapsed };
+    }
+}
+
+impl Daemon {
+    /// Gives a destination the kernel met its breaker.
+    pub(super) fn discover(&mut self, key: EndpointKey) {
+        let Some(endpoint) = key.endpoint() else { return };
+        let Some(caller) = (key.caller as usize).checked_sub(1) else { return };
+        if let Some(binding) = binding_of(&self.config, caller, endpoint) {
+            self.add(binding, endpoint);
+        }
+    }
+
+    /// Gives the addresses of a name their breakers. Addresses that are gone keep theirs: sockets
+    /// may still use them, and a breaker without traffic costs next to nothing.
+    pub(super) fn add_named(&mut self, host: &str, port: u16, addresses: &[SocketAddr]) {
+        let config = Arc::clone(&self.config);
+        let is_named = |spec: &EndpointSpec| {
+            matches!(spec, EndpointSpec::Name { host: h, port: p } if h == host && *p == port)
+        };
+        for (index, binding) in config.bindings.iter().enumerate() {
+            if config.services[binding.service].endpoints.iter().any(is_named) {
+                for address in addresses {
+                    self.add(index, *address);
+                }
+            }
+        }
+    }
+}
+
+/// The id by which the kernel knows a caller; zero is nobody.
+pub(super) fn caller_id(caller: usize) -> u32 {
+    u32::try_from(caller + 1).expect("a file has no four billion callers")
+}
+
+/// The binding whose network holds `endpoint`, the most precise one if several do.
+fn binding_of(config: &Config, caller: usize, endpoint: SocketAddr) -> Option<usize> {
+    let mut best: Option<(u8, usize)> = None;
+    for (index, binding) in config.bindings.iter().enumerate() {
+        if binding.caller != caller {
+            continue;
+        }
+        for spec in &config.services[binding.service].endpoints {
+            if let EndpointSpec::Network { address, bits, port } = spec
+                && *port == endpoint.port()
+                && contains(*address, *bits, endpoint.ip())
+                && best.is_none_or(|(precision, _)| *bits > precision)
+            {
+                best = Some((*bits, index));
+            }
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
+    let (network, address, width) = match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    let shift = width - u32::from(bits);
+    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        let holds = |network: &str, bits, address: &str| {
+            contains(network.parse().unwrap(), bits, address.parse().unwrap())
+        };
+        assert!(holds("10.1.0.0", 16, "10.1.255.3"));
+        assert!(!holds("10.1.0.0", 16, "10.2.0.0"));
+        assert!(holds("0.0.0.0", 0, "203.0.113.9"));
+        assert!(holds("::", 0, "fd00::1"));
+        assert!(!holds("::", 0, "10.0.0.1"));
+        assert!(holds("fd00::", 8, "fdff::1"));
+    }
+}

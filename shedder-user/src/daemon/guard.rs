@@ -1,0 +1,220 @@
+//! Which cgroups are guarded, followed as they come and go.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+
+use super::cells::caller_id;
+use crate::config::Config;
+use crate::kernel::{Attachment, Cgroup2, Kernel, Pins};
+
+/// The guarded cgroups.
+#[derive(Debug)]
+pub(super) struct Guard {
+    cgroup2: Cgroup2,
+    pins: Option<Pins>,
+    /// By path.
+    attached: BTreeMap<String, Guarded>,
+    /// Paths that could not be attached, so that each is complained about once.
+    refused: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Guarded {
+    attachment: Attachment,
+    caller: usize,
+}
+
+/// What a configuration asks for, on this node, now.
+#[derive(Debug)]
+pub(super) struct GuardPlan {
+    /// Paths and their callers. No path lies inside another.
+    pub(super) wanted: BTreeMap<String, usize>,
+    /// Patterns that match nothing.
+    pub(super) unmatched: Vec<String>,
+}
+
+/// A cgroup came or went, or could not be guarded.
+#[derive(Debug)]
+pub(super) enum Change {
+    Attached { path: String, caller: usize },
+    Detached { path: String, caller: usize },
+    Refused { path: String, why: String },
+}
+
+impl Guard {
+    pub(super) const fn new(cgroup2: Cgroup2, pins: Option<Pins>) -> Self {
+        Self { cgroup2, pins, attached: BTreeMap::new(), refused: BTreeMap::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// Guarded paths and the callers they belong to.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.attached.iter().map(|(path, guarded)| (path.as_str(), guarded.caller))
+    }
+
+    /// Works out what to guard. A path named without a wildcard must exist.
+    pub(super) fn plan(cgroup2: &Cgroup2, config: &Config) -> anyhow::Result<GuardPlan> {
+        let mut plan = GuardPlan { wanted: BTreeMap::new(), unmatched: Vec::new() };
+        let mut found = Vec::new();
+        for (caller, configured) in config.callers.iter().enumerate() {
+            for pattern in &configured.cgroups {
+                let paths = cgroup2.matching(pattern)?;
+                if paths.is_empty() {
+                    if !pattern.contains(['*', '?', '[']) {
+                        bail!(
+                            "caller {}: there is no cgroup {pattern} under {}; create it first, or write a pattern such as {pattern}* to guard it once it appears",
+                            configured.name,
+                            cgroup2.mount().display(),
+                        );
+                    }
+                    plan.unmatched.push(pattern.clone());
+                }
+                found.extend(paths.into_iter().map(|path| (path, caller)));
+            }
+        }
+        // Parents before children.
+        found.sort();
+        for (path, caller) in found {
+            match place(&plan.wanted, &path, caller) {
+                Place::Free => {
+                    plan.wanted.insert(path, caller);
+                }
+                Place::Covered => {}
+                Place::Contested(other) => {
+                    let name = |caller: usize| &config.callers[caller].name;
+                    bail!(
+                        "cgroup {path} of caller {} lies inside {other} of caller {}; make their patterns disjoint",
+                        name(caller),
+                        name(plan.wanted[&other]),
+                    );
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Attaches to every path or to none.
+    pub(super) fn attach_all(
+        &mut self,
+        kernel: &mut Kernel,
+        wanted: BTreeMap<String, usize>,
+    ) -> anyhow::Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for (path, caller) in wanted {
+            // On an error the attachments made so far are dropped with the daemon.
+            self.attach(kernel, &path, caller)?;
+            changes.push(Change::Attached { path, caller });
+        }
+        Ok(changes)
+    }
+
+    /// Looks the patterns up again.
+    pub(super) fn rescan(&mut self, kernel: &mut Kernel, config: &Config) -> Vec<Change> {
+        let mut changes = self.drop_removed();
+        for (caller, configured) in config.callers.iter().enumerate() {
+            for pattern in &configured.cgroups {
+                match self.cgroup2.matching(pattern) {
+                    Ok(paths) => {
+                        for path in paths {
+                            changes.extend(self.consider(kernel, config, path, caller));
+                        }
+                    }
+                    Err(error) => changes.extend(self.refuse(pattern.clone(), error.to_string())),
+                }
+            }
+        }
+        changes
+    }
+
+    /// Lets go of cgroups that no longer exist; the kernel has detached their programs already.
+    fn drop_removed(&mut self) -> Vec<Change> {
+        let cgroup2 = &self.cgroup2;
+        let gone = self.attached.extract_if(.., |path, guarded| {
+            !cgroup2.exists(path, guarded.attachment.cgroup().id)
+        });
+        let changes: Vec<Change> =
+            gone.map(|(path, Guarded { caller, .. })| Change::Detached { path, caller }).collect();
+        self.refused.retain(|path, _| cgroup2.mount().join(path.trim_start_matches('/')).is_dir());
+        changes
+    }
+
+    fn consider(
+        &mut self,
+        kernel: &mut Kernel,
+        config: &Config,
+        path: String,
+        caller: usize,
+    ) -> Option<Change> {
+        let callers = self.attached.iter().map(|(path, guarded)| (path.clone(), guarded.caller));
+        match place(&callers.collect(), &path, caller) {
+            Place::Covered => None,
+            Place::Contested(other) => {
+                let name = &config.callers[caller].name;
+                let why = format!("it lies inside or around {other}, which belongs to another caller than {name}");
+                self.refuse(path, why)
+            }
+            Place::Free => match self.attach(kernel, &path, caller) {
+                Ok(()) => Some(Change::Attached { path, caller }),
+                Err(error) => self.refuse(path, format!("{error:#}")),
+            },
+        }
+    }
+
+    fn attach(&mut self, kernel: &mut Kernel, path: &str, caller: usize) -> anyhow::Result<()> {
+        let cgroup = self.cgroup2.guard(path)?;
+        let attachment = kernel.attach(cgroup, caller_id(caller), self.pins.as_ref())?;
+        self.attached.insert(path.to_owned(), Guarded { attachment, caller });
+        self.refused.remove(path);
+        Ok(())
+    }
+
+    fn refuse(&mut self, path: String, why: String) -> Option<Change> {
+        let before = self.refused.insert(path.clone(), why.clone());
+        (before.as_ref() != Some(&why)).then_some(Change::Refused { path, why })
+    }
+}
+
+/// How a path relates to those chosen already.
+enum Place {
+    Free,
+    /// It, or a cgroup around it, belongs to the same caller: children inherit.
+    Covered,
+    /// It, or a cgroup around or inside it, belongs to another caller.
+    Contested(String),
+}
+
+fn place(chosen: &BTreeMap<String, usize>, path: &str, caller: usize) -> Place {
+    for (other, owner) in chosen {
+        let is_same_or_inside = is_inside(path, other);
+        if is_same_or_inside && *owner == caller {
+            return Place::Covered;
+        }
+        if is_same_or_inside || is_inside(other, path) {
+            return Place::Contested(other.clone());
+        }
+    }
+    Place::Free
+}
+
+/// Whether `path` is `parent` or below it.
+fn is_inside(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_covered_and_strangers_contested() {
+        let chosen = BTreeMap::from([("/web.slice".to_owned(), 0), ("/db".to_owned(), 1)]);
+        assert!(matches!(place(&chosen, "/web.slice/a", 0), Place::Covered));
+        assert!(matches!(place(&chosen, "/web.slice/a", 1), Place::Contested(_)));
+        assert!(matches!(place(&chosen, "/web.slices", 1), Place::Free));
+        assert!(matches!(place(&chosen, "/db", 1), Place::Covered));
+    }
+}

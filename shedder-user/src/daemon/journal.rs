@@ -1,0 +1,126 @@
+//! What happened: kept for those who ask, sent to those who follow, logged for the rest.
+
+use std::collections::VecDeque;
+
+use humantime::format_rfc3339_millis;
+use tokio::sync::broadcast;
+use tracing::{info, warn};
+
+use super::cells::Cell;
+use super::guard::Change;
+use super::report;
+use crate::api::Follow;
+use crate::api::model::{Event, EventKind, Reason};
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{Mode, Transition};
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    past: VecDeque<Event>,
+    future: broadcast::Sender<Event>,
+    next: u64,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        let (future, _) = broadcast::channel(KEPT);
+        Self { past: VecDeque::new(), future, next: 1 }
+    }
+
+    pub(super) fn follow(&self) -> Follow {
+        Follow { past: self.past.iter().cloned().collect(), future: self.future.subscribe() }
+    }
+
+    pub(super) fn started(&mut self) {
+        self.push(EventKind::Started, format!("shedder {} started", env!("CARGO_PKG_VERSION")));
+    }
+
+    pub(super) fn stopping(&mut self) {
+        self.push(EventKind::Stopping, "stopping".to_owned());
+    }
+
+    pub(super) fn error(&mut self, text: &str) {
+        warn!("{text}");
+        self.push(EventKind::Error, text.to_owned());
+    }
+
+    pub(super) fn transition(&mut self, config: &Config, cell: &Cell, transition: &Transition) {
+        let name = report::name(config, cell);
+        let cause = transition.cause.to_string();
+        let (from, to) = (transition.from.name(), transition.to.name());
+        let next = transition.next.map(report::next);
+        let observe = cell.policy.mode == Mode::Observe;
+        info!(
+            caller = name.caller, service = name.service, endpoint = name.endpoint,
+            policy = cell.policy.name, from, to, cause, level = transition.level, observe,
+            "transition"
+        );
+        let text = format!(
+            "{} calling {} at {}: {from} -> {to}, because {cause}{}{}",
+            name.caller,
+            name.service,
+            name.endpoint,
+            next.as_ref().map_or_else(String::new, |next| format!("; {} at {}", next.state, next.at)),
+            if observe { " (only observed)" } else { "" },
+        );
+        let kind = EventKind::Transition {
+            caller: name.caller,
+            service: name.service,
+            policy: cell.policy.name.clone(),
+            endpoint: name.endpoint,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason: Reason { strategy: transition.cause.name().to_owned(), text: cause },
+            level: transition.level,
+            next,
+            window: report::window(&transition.window),
+            observe,
+        };
+        self.push(kind, text);
+    }
+
+    pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {
+        let name = report::name(config, cell);
+        info!(caller = name.caller, service = name.service, endpoint = name.endpoint, "discovered");
+        let text = format!("{} calls {} at {}", name.caller, name.service, name.endpoint);
+        let kind = EventKind::Discovered {
+            caller: name.caller,
+            service: name.service,
+            endpoint: name.endpoint,
+        };
+        self.push(kind, text);
+    }
+
+    pub(super) fn guard(&mut self, config: &Config, change: &Change) {
+        let name = |caller: usize| config.callers[caller].name.clone();
+        match change {
+            Change::Attached { path, caller } => {
+                info!(cgroup = path, caller = name(*caller), "attached");
+                let text = format!("guarding {path} as {}", name(*caller));
+                self.push(EventKind::Attached { cgroup: path.clone(), caller: name(*caller) }, text);
+            }
+            Change::Detached { path, caller } => {
+                info!(cgroup = path, caller = name(*caller), "detached");
+                let text = format!("{path} is gone and no longer guarded");
+                self.push(EventKind::Detached { cgroup: path.clone(), caller: name(*caller) }, text);
+            }
+            Change::Refused { path, why } => self.error(&format!("{path} is not guarded: {why}")),
+        }
+    }
+
+    fn push(&mut self, kind: EventKind, text: String) {
+        let at = format_rfc3339_millis(clock::wall(clock::now())).to_string();
+        let event = Event { sequence: self.next, at, kind, text };
+        self.next += 1;
+        if self.past.len() == KEPT {
+            self.past.pop_front();
+        }
+        self.past.push_back(event.clone());
+        // Nobody following is no error.
+        drop(self.future.send(event));
+    }
+}
+
+/// Events kept in memory.
+const KEPT: usize = 1000;

@@ -1,0 +1,86 @@
+//! Questions and orders from the control socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::info;
+
+use super::{Daemon, report};
+use crate::api::Control;
+use crate::api::model::{BreakerName, Order, Overridden, Override};
+use crate::clock;
+use crate::engine::{CellId, Force};
+
+impl Daemon {
+    /// Answers one question. A client that has gone away is no error.
+    pub(super) fn answer(&mut self, control: Control) {
+        match control {
+            Control::Status(answer) => drop(answer.send(report::status(self))),
+            Control::Events(answer) => drop(answer.send(self.journal.follow())),
+            Control::Override(order, uid, answer) => {
+                drop(answer.send(self.apply(&order, uid)));
+            }
+        }
+    }
+
+    fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
+        let endpoint: SocketAddr = order.endpoint.parse().map_err(|_not_an_address| {
+            format!("{:?} is no endpoint; write address:port, as `shedder status` shows it", order.endpoint)
+        })?;
+        let ttl = ttl(order)?;
+        let reached = self.reached(endpoint, order.caller.as_deref())?;
+        let now = clock::now();
+        for (id, _) in &reached {
+            let known = match order.order {
+                Order::Trip => self.engine.force(*id, Force::Open, ttl, now),
+                Order::Hold => self.engine.force(*id, Force::Closed, ttl, now),
+                Order::Reset => self.engine.reset(*id, now),
+            };
+            debug_assert!(known, "every cell has a breaker");
+        }
+        info!(order = ?order.order, %endpoint, caller = order.caller, ?ttl, uid, "override");
+        self.settle(now);
+        Ok(Overridden { breakers: reached.into_iter().map(|(_, name)| name).collect() })
+    }
+
+    /// The breakers of an endpoint, for one caller or all.
+    fn reached(
+        &self,
+        endpoint: SocketAddr,
+        caller: Option<&str>,
+    ) -> Result<Vec<(CellId, BreakerName)>, String> {
+        let callers: Vec<&str> =
+            self.config.callers.iter().map(|caller| caller.name.as_str()).collect();
+        if let Some(caller) = caller
+            && !callers.contains(&caller)
+        {
+            return Err(format!("no caller is called {caller:?}; there are {}", callers.join(", ")));
+        }
+        let reached: Vec<_> = self
+            .cells
+            .iter()
+            .filter(|cell| cell.endpoint == endpoint)
+            .map(|cell| (cell.id, report::name(&self.config, cell)))
+            .filter(|(_, name)| caller.is_none_or(|caller| name.caller == caller))
+            .collect();
+        if reached.is_empty() {
+            let of = caller.map_or_else(String::new, |caller| format!(" for caller {caller}"));
+            return Err(format!("{endpoint} has no breaker{of}; `shedder status` lists those there are"));
+        }
+        Ok(reached)
+    }
+}
+
+/// How long an override lasts: never forever, because nobody remembers it.
+fn ttl(order: &Override) -> Result<Duration, String> {
+    let ttl = order.for_ms.map_or(DEFAULT_TTL, Duration::from_millis);
+    if (MIN_TTL..=MAX_TTL).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(format!("an override lasts from {MIN_TTL:?} to 24h, not {ttl:?}"))
+    }
+}
+
+const DEFAULT_TTL: Duration = Duration::from_secs(300);
+const MIN_TTL: Duration = Duration::from_millis(100);
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);

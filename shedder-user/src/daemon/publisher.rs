@@ -1,0 +1,123 @@
+//! From the engine's directives to rows in the verdict array.
+//!
+//! A shedding verdict is renewed at every settling; one that allows is written when it changes. A
+//! daemon that hangs stops renewing, and traffic flows.
+
+use shedder_common::time::{Monotonic, nanos};
+use shedder_common::verdict::{Action, Verdict, VerdictWord};
+
+use super::Daemon;
+use super::cells::{Cell, Cells};
+use crate::engine::{CellId, Directive, Engine, ShedAction, State};
+use crate::kernel::Kernel;
+
+/// Brings the kernel's verdicts in line with the engine.
+pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
+    let Daemon { config, kernel, engine, cells, jiffies_per_second, .. } = daemon;
+    let expires = now.plus(config.node.verdict_ttl);
+    for index in 0..cells.len() {
+        let id = CellId(u32::try_from(index).expect("cells are numbered by slots"));
+        let (Some(directive), Some(cell)) = (engine.directive(id, now), cells.by_id(id)) else {
+            continue;
+        };
+        let action = action(directive.shed, cell, cells, engine, now);
+        let row = row(kernel, cell, &directive, action, *jiffies_per_second, expires);
+        let is_same = cell.published.is_some_and(|published| {
+            Verdict { expires_ns: row.expires_ns, ..published } == row
+        });
+        if is_same && action == Action::Allow {
+            continue;
+        }
+        if cell.published.is_none_or(|published| epoch(&published) != directive.epoch) {
+            kernel.clear_failure_run(cell.slot);
+        }
+        kernel.publish(cell.slot, &row);
+        if let Some(cell) = cells.by_id_mut(id) {
+            cell.published = Some(row);
+        }
+    }
+}
+
+fn row(
+    kernel: &Kernel,
+    cell: &Cell,
+    directive: &Directive,
+    action: Action,
+    jiffies_per_second: Option<u32>,
+    expires: Monotonic,
+) -> Verdict {
+    let word = VerdictWord {
+        action,
+        observe: directive.observe,
+        half_open: directive.tokens.is_some(),
+        admit_permille: directive.admit_permille,
+        epoch: directive.epoch,
+    };
+    let token_limit = match (&cell.published, directive.tokens) {
+        // Granted once for each epoch: a renewal must not grant more.
+        (Some(published), _) if epoch(published) == directive.epoch => published.token_limit,
+        (_, Some(tokens)) => kernel.counters(cell.slot).tokens_taken + u64::from(tokens),
+        (_, None) => 0,
+    };
+    let per_second = jiffies_per_second.unwrap_or(0);
+    let hold_jiffies = match action {
+        Action::Delay(milliseconds) if per_second > 0 => {
+            (u32::from(milliseconds) * per_second / 1000).max(1)
+        }
+        Action::Delay(_) | Action::Allow | Action::Deny(_) | Action::Redirect(_) => 0,
+    };
+    Verdict {
+        word: word.pack(),
+        expires_ns: expires.as_nanos(),
+        token_limit,
+        caller_timeout_ns: nanos(cell.policy.caller_timeout),
+        slow_ns: cell.policy.slow_after().map_or(0, nanos),
+        generation: cell.slot.generation,
+        failure_run_limit: cell.policy.failure_run_limit().unwrap_or(0),
+        turns_to_skip: u32::from(cell.policy.turns_to_skip),
+        hold_jiffies,
+        jiffy_ns: 1_000_000_000_u32.checked_div(per_second).unwrap_or(0),
+        reserved: 0,
+    }
+}
+
+/// What the kernel does with a connect that is shed. Without a healthy sibling to go to, it is
+/// denied.
+fn action(
+    shed: Option<ShedAction>,
+    cell: &Cell,
+    cells: &Cells,
+    engine: &Engine,
+    now: Monotonic,
+) -> Action {
+    match shed {
+        None => Action::Allow,
+        Some(ShedAction::Deny(errno)) => Action::Deny(errno),
+        Some(ShedAction::Delay(milliseconds)) => Action::Delay(milliseconds),
+        Some(ShedAction::Redirect(errno)) => sibling(cell, cells, engine, now)
+            .and_then(|sibling| u16::try_from(sibling.slot.slot).ok())
+            .map_or(Action::Deny(errno), Action::Redirect),
+    }
+}
+
+/// Another endpoint of the same service and caller that is closed, in the order of the policy
+/// file: siblings come before fallbacks.
+fn sibling<'a>(
+    cell: &Cell,
+    cells: &'a Cells,
+    engine: &Engine,
+    now: Monotonic,
+) -> Option<&'a Cell> {
+    cells.iter().find(|other| {
+        other.id != cell.id
+            && (other.caller, other.service) == (cell.caller, cell.service)
+            && other.endpoint.is_ipv4() == cell.endpoint.is_ipv4()
+            && engine.view(other.id, now).is_some_and(|view| {
+                matches!(view.state, State::Closed | State::ForcedClosed)
+            })
+    })
+}
+
+fn epoch(verdict: &Verdict) -> u16 {
+    shedder_common::verdict::epoch(verdict.word)
+}

@@ -1,0 +1,143 @@
+//! From the engine's and the kernel's words to those of the control socket.
+
+use humantime::format_rfc3339_millis;
+use shedder_common::errno::Errno;
+use shedder_common::time::Monotonic;
+use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
+
+use super::Daemon;
+use super::cells::{Cell, Cells};
+use crate::api::model::{Breaker, BreakerName, Cgroup, Next, Node, Reason, Status, Verdict, Window};
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{self, Cause, Mode, Summary, View};
+
+pub(super) fn status(daemon: &Daemon) -> Status {
+    let now = clock::now();
+    let mut breakers: Vec<Breaker> =
+        daemon.cells.iter().filter_map(|cell| breaker(daemon, cell, now)).collect();
+    breakers.sort_by(|a, b| {
+        (&a.service, &a.caller, &a.endpoint).cmp(&(&b.service, &b.caller, &b.endpoint))
+    });
+    Status { breakers, node: node(daemon) }
+}
+
+fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
+    let view: View = daemon.engine.view(cell.id, now)?;
+    let counters = daemon.kernel.counters(cell.slot);
+    let BreakerName { caller, service, endpoint } = name(&daemon.config, cell);
+    let is_observing = view.policy.mode == Mode::Observe;
+    Some(Breaker {
+        caller,
+        service,
+        policy: view.policy.name.clone(),
+        endpoint,
+        state: view.state.name().to_owned(),
+        would_be: is_observing.then(|| view.would_be.name().to_owned()),
+        since: time(view.since),
+        reason: view.cause.as_ref().map(reason),
+        window: window(&view.window),
+        verdict: verdict(cell.published.as_ref(), &daemon.cells, now),
+        shed_total: counters.shed(),
+        allowed_total: counters.allowed,
+        would_shed_total: counters.would_shed,
+        connects_per_second: cell.rate.per_second,
+        level: view.level,
+        next: view.next.map(next),
+    })
+}
+
+fn node(daemon: &Daemon) -> Node {
+    let counters = daemon.kernel.node_counters();
+    let (endpoints, max_endpoints) = daemon.kernel.slot_usage();
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Node {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started: time(daemon.started),
+        tick_ms: millis(daemon.config.node.tick),
+        verdict_ttl_ms: millis(daemon.config.node.verdict_ttl),
+        cgroups: daemon
+            .guard
+            .iter()
+            .map(|(path, caller)| Cgroup {
+                path: path.to_owned(),
+                caller: daemon.config.callers[caller].name.clone(),
+            })
+            .collect(),
+        endpoints,
+        max_endpoints,
+        events_lost: counters.events_lost,
+        events_undecodable: daemon.undecodable,
+        untagged: counters.untagged,
+        actions_failed: counters.redirects_failed + counters.holds_failed,
+        degradations: daemon
+            .kernel
+            .features()
+            .degradations()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+pub(super) fn name(config: &Config, cell: &Cell) -> BreakerName {
+    BreakerName {
+        caller: config.callers[cell.caller].name.clone(),
+        service: config.services[cell.service].name.clone(),
+        endpoint: cell.endpoint.to_string(),
+    }
+}
+
+pub(super) fn next(next: engine::Next) -> Next {
+    Next { state: next.state.name().to_owned(), at: time(next.at) }
+}
+
+pub(super) fn window(summary: &Summary) -> Window {
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    let share = if summary.attempts == 0 {
+        0.0
+    } else {
+        summary.failures as f64 / summary.attempts as f64
+    };
+    Window {
+        attempts: summary.attempts,
+        failures: summary.failures,
+        failure_share: share,
+        p50_us: summary.p50_us,
+        p99_us: summary.p99_us,
+    }
+}
+
+fn reason(cause: &Cause) -> Reason {
+    Reason { strategy: cause.name().to_owned(), text: cause.to_string() }
+}
+
+fn verdict(published: Option<&Row>, cells: &Cells, now: Monotonic) -> Verdict {
+    let word = published.and_then(|row| VerdictWord::unpack(row.word));
+    let word = word.unwrap_or_else(|| VerdictWord::allow(0));
+    let expires_in = published.map_or(0, |row| {
+        let left = Monotonic::from_nanos(row.expires_ns).since(now);
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    });
+    let (action, errno, delay_ms, target): (_, Option<Errno>, _, _) = match word.action {
+        Action::Allow => ("allow", None, None, None),
+        Action::Deny(errno) => ("deny", Some(errno), None, None),
+        Action::Delay(milliseconds) => ("delay", None, Some(milliseconds), None),
+        Action::Redirect(slot) => ("redirect", None, None, Some(slot)),
+    };
+    let target = target.and_then(|slot| cells.by_id(engine::CellId(u32::from(slot))));
+    Verdict {
+        action: action.to_owned(),
+        expires_in_ms: (word.action != Action::Allow).then_some(expires_in),
+        errno: errno.map(|errno| errno.name().to_owned()),
+        delay_ms,
+        redirect_to: target.map(|cell| cell.endpoint.to_string()),
+        admit_permille: word.admit_permille,
+        observe: word.observe,
+    }
+}
+
+fn time(at: Monotonic) -> String {
+    format_rfc3339_millis(clock::wall(at)).to_string()
+}

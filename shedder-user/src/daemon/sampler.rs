@@ -1,0 +1,85 @@
+//! From counters that only grow to what happened since the last look.
+
+use shedder_common::counters::SlotCounters;
+use shedder_common::histogram::{HistogramKind, HistogramRow};
+use shedder_common::time::Monotonic;
+
+use super::cells::Cell;
+use crate::engine::{Buckets, Sample};
+use crate::kernel::Kernel;
+
+/// What happened to a cell since its last sample; nothing when nothing did.
+pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option<Sample> {
+    let counters = kernel.counters(cell.slot);
+    cell.rate.update(counters.connects, now);
+    if counters == cell.seen {
+        return None;
+    }
+    let mut sample = difference(&counters, &cell.seen);
+    // Histograms are looked at only when something was added to them.
+    if counters.established != cell.seen.established {
+        let row = kernel.histogram(cell.slot, HistogramKind::Connect);
+        sample.connect = new_samples(&row, &cell.seen_connect);
+        cell.seen_connect = row;
+    }
+    let answers = |counters: &SlotCounters| (counters.responses, counters.timed_out);
+    if answers(&counters) != answers(&cell.seen) {
+        let row = kernel.histogram(cell.slot, HistogramKind::Response);
+        sample.response = new_samples(&row, &cell.seen_response);
+        cell.seen_response = row;
+    }
+    cell.seen = counters;
+    (!sample.is_empty()).then_some(sample)
+}
+
+fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
+    // A row read while the kernel writes it may be a few counts behind itself; the rest follows
+    // with the next sample, so nothing is lost.
+    let since = |field: fn(&SlotCounters) -> u64| field(now).saturating_sub(field(before));
+    Sample {
+        successes: since(|row| row.responses) + since(|row| row.idle_closes),
+        refused: since(|row| row.refused),
+        timed_out: since(|row| row.timed_out),
+        unreachable: since(|row| row.unreachable),
+        reset: since(|row| row.reset),
+        failure_bursts: since(|row| row.failure_bursts),
+        failure_run: now.failure_run,
+        probes: since(|row| row.probes),
+        probe_successes: since(|row| row.probe_successes),
+        probe_failures: since(|row| row.probe_failures),
+        connect: Buckets::new(),
+        response: Buckets::new(),
+    }
+}
+
+fn new_samples(now: &HistogramRow, before: &HistogramRow) -> Buckets {
+    (0..=u8::MAX)
+        .zip(now.buckets.iter().zip(&before.buckets))
+        .map(|(bucket, (now, before))| (bucket, now.wrapping_sub(*before)))
+        .filter(|(_, count)| *count != 0)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shedder_common::histogram::BUCKETS;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_what_was_added() {
+        let before = SlotCounters { responses: 5, refused: 2, failure_run: 2, ..SlotCounters::CLEAR };
+        let now = SlotCounters { responses: 6, refused: 4, failure_run: 1, ..before };
+        let sample = difference(&now, &before);
+        assert_eq!((sample.successes, sample.failures(), sample.failure_run), (1, 2, 1));
+    }
+
+    #[test]
+    fn histogram_counts_may_wrap() {
+        let mut before = HistogramRow { buckets: [0; BUCKETS] };
+        before.buckets[3] = u32::MAX;
+        let mut now = before;
+        now.buckets[3] = 1;
+        assert_eq!(new_samples(&now, &before), [(3, 2)]);
+    }
+}

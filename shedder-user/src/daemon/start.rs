@@ -1,0 +1,165 @@
+//! From a configuration to a running daemon: everything that can be refused is refused before the
+//! first program is attached, and an error leaves nothing behind.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use procfs::process::Process;
+use shedder_common::endpoint::EndpointKey;
+use tracing::warn;
+
+use super::Daemon;
+use super::cells::{Cells, caller_id};
+use super::guard::Guard;
+use super::journal::Journal;
+use crate::clock;
+use crate::config::{Config, EndpointSpec};
+use crate::engine::{Engine, ShedAction};
+use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins};
+
+/// How to run, apart from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// Detach everything when stopping; otherwise links stay pinned.
+    pub detach_on_exit: bool,
+    /// Log every decision of the programs.
+    pub debug: bool,
+}
+
+/// What a daemon would guard, as `--check-only` reports it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Cgroups that would be guarded, with their callers.
+    pub cgroups: Vec<(String, String)>,
+    /// Patterns that match nothing yet.
+    pub unmatched: Vec<String>,
+    /// What this kernel lacks.
+    pub degradations: Vec<String>,
+}
+
+/// Does everything but attaching: finds cgroups and lets the kernel verify the programs.
+pub fn check(config: &Config) -> anyhow::Result<Plan> {
+    require_privileges()?;
+    let cgroup2 = Cgroup2::find()?;
+    let plan = Guard::plan(&cgroup2, config)?;
+    let kernel = Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: false })?;
+    let degradations = kernel.features().degradations();
+    Ok(Plan {
+        cgroups: plan
+            .wanted
+            .iter()
+            .map(|(path, caller)| (path.clone(), config.callers[*caller].name.clone()))
+            .collect(),
+        unmatched: plan.unmatched,
+        degradations: degradations.iter().map(ToString::to_string).collect(),
+    })
+}
+
+impl Daemon {
+    /// Loads, fills in the endpoints that are known, attaches.
+    pub(super) fn start(config: Arc<Config>, options: &RunOptions) -> anyhow::Result<Self> {
+        require_privileges()?;
+        let started = clock::now();
+        let cgroup2 = Cgroup2::find()?;
+        // Before anything is loaded, because this is where most configurations are wrong.
+        let plan = Guard::plan(&cgroup2, &config)?;
+        let mut kernel =
+            Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: options.debug })?;
+        for degradation in kernel.features().degradations() {
+            warn!("{degradation}");
+        }
+        let jiffies_per_second = jiffies(&config, &mut kernel)?;
+        let left_behind = Pins::clear(&config.node.pin_dir)?;
+        if left_behind > 0 {
+            warn!(links = left_behind, "removed what an earlier daemon left attached");
+        }
+        let pins = if options.detach_on_exit {
+            None
+        } else {
+            Some(Pins::prepare(&config.node.pin_dir)?)
+        };
+        let mut daemon = Self {
+            engine: Engine::new(started.as_nanos()),
+            cells: Cells::default(),
+            guard: Guard::new(cgroup2, pins),
+            journal: Journal::new(),
+            jiffies_per_second,
+            undecodable: 0,
+            started,
+            kernel,
+            config,
+        };
+        daemon.journal.started();
+        daemon.add_destinations()?;
+        daemon.settle(clock::now());
+        let changes = daemon.guard.attach_all(&mut daemon.kernel, plan.wanted)?;
+        for change in &changes {
+            daemon.journal.guard(&daemon.config, change);
+        }
+        for pattern in plan.unmatched {
+            warn!(%pattern, "matches no cgroup yet; waiting for one");
+        }
+        Ok(daemon)
+    }
+
+    /// Gives known addresses their slots and the kernel the networks to watch for.
+    fn add_destinations(&mut self) -> anyhow::Result<()> {
+        let config = Arc::clone(&self.config);
+        for (index, binding) in config.bindings.iter().enumerate() {
+            let service = &config.services[binding.service];
+            for spec in service.endpoints.iter().chain(&service.fallback) {
+                match spec {
+                    EndpointSpec::Address(endpoint) => {
+                        self.cells
+                            .add(&mut self.kernel, &mut self.engine, &config, index, *endpoint)
+                            .with_context(|| format!("service {}", service.name))?;
+                    }
+                    EndpointSpec::Network { address, bits, port } => {
+                        let network = (*address, *port).into();
+                        let key = EndpointKey::new(caller_id(binding.caller), network);
+                        self.kernel.add_destination(key, u32::from(*bits))?;
+                    }
+                    EndpointSpec::Name { .. } => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The length of a jiffy, if a policy holds connects.
+fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> {
+    let delaying = config
+        .bindings
+        .iter()
+        .find(|binding| matches!(binding.policy.shed, ShedAction::Delay(_)));
+    let Some(binding) = delaying else { return Ok(None) };
+    let per_second = kernel.jiffies_per_second().with_context(|| {
+        format!(
+            "policy {} delays connects, but this kernel's timer frequency cannot be measured; use action = \"deny\"",
+            binding.policy.name
+        )
+    })?;
+    Ok(Some(per_second))
+}
+
+/// Fails early and clearly, instead of at the first system call, when this process may not load
+/// and attach programs.
+pub fn require_privileges() -> anyhow::Result<()> {
+    let status = Process::myself().and_then(|process| process.status());
+    let effective = status.context("/proc/self/status cannot be read")?.capeff;
+    let has = |capability: u32| effective >> capability & 1 == 1;
+    let missing: Vec<&str> = CAPABILITIES
+        .into_iter()
+        .filter(|(capability, _)| !has(*capability) && !has(CAP_SYS_ADMIN))
+        .map(|(_, name)| name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("shedder run needs root, or at least {}: try sudo", missing.join(", "))
+}
+
+const CAP_SYS_ADMIN: u32 = 21;
+const CAPABILITIES: [(u32, &str); 3] =
+    [(39, "CAP_BPF"), (12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON")];
