@@ -58,8 +58,9 @@ struct Daemon {
 pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let node = &config.node;
-    let (listener, socket_file) = SocketFile::bind(&node.socket, node.socket_group.as_deref())?;
+    let socket = SocketFile::claim(&node.socket, node.socket_group.as_deref())?;
     let mut daemon = Daemon::start(Arc::clone(&config), options)?;
+    let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
     let (stop_server, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(api::serve(listener, control, async {
@@ -81,7 +82,7 @@ pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     if tokio::time::timeout(SERVER_GRACE, server).await.is_err() {
         warn!("a client kept its request open; leaving it");
     }
-    drop(socket_file);
+    drop(socket);
     outcome
 }
 

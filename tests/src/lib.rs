@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod caller;
 pub mod cgroup;
+pub mod daemon;
 pub mod netns;
 pub mod wire;
 

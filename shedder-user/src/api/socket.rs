@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
 
-/// The name of a listening control socket; dropping it removes the file.
+/// The claim to a control socket's name; dropping it removes the file.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
+    group: Option<u32>,
     /// Held for as long as the daemon lives.
     _lock: File,
 }
@@ -47,35 +48,45 @@ pub enum SocketError {
 }
 
 impl SocketFile {
-    /// Listens on `path` for root and `group`.
-    pub fn bind(path: &Path, group: Option<&str>) -> Result<(UnixListener, Self), SocketError> {
-        let failed = |source| SocketError::Io { path: path.to_owned(), source };
-        let gid = group.map(group_id).transpose()?;
+    /// Makes sure that no other daemon has `path` and that none will get it; nobody can connect
+    /// yet. `group` may use the socket, besides root.
+    pub fn claim(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
+        let group = group.map(group_id).transpose()?;
         if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
             let failed = |source| SocketError::Io { path: directory.to_owned(), source };
             DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(failed)?;
-            std::os::unix::fs::chown(directory, None, gid).map_err(failed)?;
+            std::os::unix::fs::chown(directory, None, group).map_err(failed)?;
         }
+        refuse_other_files(path)?;
         let lock = lock(path)?;
-        remove_stale(path)?;
-        let unfinished = with_suffix(path, ".new");
+        Ok(Self { path: path.to_owned(), group, _lock: lock })
+    }
+
+    /// Lets clients connect: the socket's existence tells that the daemon does its work.
+    pub fn listen(&self) -> Result<UnixListener, SocketError> {
+        let failed = |source| SocketError::Io { path: self.path.clone(), source };
+        let unfinished = with_suffix(&self.path, ".new");
         if let Err(error) = fs::remove_file(&unfinished)
             && error.kind() != io::ErrorKind::NotFound
         {
             return Err(failed(error));
         }
         let listener = UnixListener::bind(&unfinished).map_err(failed)?;
-        std::os::unix::fs::chown(&unfinished, None, gid).map_err(failed)?;
+        std::os::unix::fs::chown(&unfinished, None, self.group).map_err(failed)?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        fs::rename(&unfinished, path).map_err(failed)?;
-        Ok((listener, Self { path: path.to_owned(), _lock: lock }))
+        // Replaces the socket of a daemon that died.
+        fs::rename(&unfinished, &self.path).map_err(failed)?;
+        Ok(listener)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         for path in [&self.path, &with_suffix(&self.path, ".lock")] {
-            if let Err(error) = fs::remove_file(path) {
+            // The socket is not there yet when the daemon could not start.
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 tracing::warn!(path = %path.display(), %error, "cannot remove");
             }
         }
@@ -108,12 +119,10 @@ fn lock(socket: &Path) -> Result<File, SocketError> {
     Ok(file)
 }
 
-/// Removes the socket of a daemon that died; the lock says that none lives.
-fn remove_stale(path: &Path) -> Result<(), SocketError> {
+/// Refuses a name that belongs to anything but a socket.
+fn refuse_other_files(path: &Path) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => {
-            fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
-        }
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(()),
         Ok(_) => Err(SocketError::NotASocket(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(SocketError::Io { path: path.to_owned(), source }),

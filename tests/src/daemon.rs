@@ -1,0 +1,252 @@
+//! A real `shedder run`, and the command line that talks to it.
+//!
+//! Invariant: every daemon has its own directory, socket and pins, and is ended and cleaned up
+//! after when its value is dropped.
+#![expect(unsafe_code, reason = "signals")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use shedder_user::api::model::{Breaker, Event, EventKind, Status};
+use tempfile::TempDir;
+
+use crate::clock::now;
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    directory: Arc<TempDir>,
+}
+
+/// What happens, from the daemon's first event on.
+#[derive(Debug)]
+pub struct Events {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Daemon {
+    /// Starts a daemon with this policy file and waits until it guards.
+    pub fn start(policy: &str) -> Result<Self> {
+        Self::start_with(policy, &[])
+    }
+
+    /// As [`Daemon::start`], with further arguments.
+    pub fn start_with(policy: &str, arguments: &[&str]) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
+        fs::write(directory.path().join("shedder.toml"), policy)?;
+        Self::start_in(Arc::new(directory), arguments)
+    }
+
+    /// Starts another daemon with the file and the socket of an earlier one.
+    pub fn start_at(earlier: &Self, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(Arc::clone(&earlier.directory), arguments)
+    }
+
+    fn start_in(directory: Arc<TempDir>, arguments: &[&str]) -> Result<Self> {
+        let process = Command::new(program()?)
+            .args(["run", "--config"])
+            .arg(directory.path().join("shedder.toml"))
+            .arg("--socket")
+            .arg(directory.path().join("shedder.sock"))
+            .args(arguments)
+            .stderr(fs::File::create(directory.path().join("log"))?)
+            .stdin(Stdio::null())
+            .spawn()
+            .context("the daemon starts")?;
+        let mut daemon = Self { process, directory };
+        daemon.wait_until_it_answers()?;
+        Ok(daemon)
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<()> {
+        let deadline = now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("the daemon ended with {status}: {}", self.log());
+            }
+            // Connecting is the event there is to wait for; there is no earlier one.
+            if std::os::unix::net::UnixStream::connect(self.socket()).is_ok() {
+                return Ok(());
+            }
+            if now() > deadline {
+                bail!("the daemon does not answer: {}", self.log());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("shedder.sock")
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Runs a client command and returns what it printed.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(command(arguments, &self.socket())?.output()?)
+    }
+
+    /// Runs a client command that must succeed; its standard output.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments)?;
+        if !output.status.success() {
+            bail!("shedder {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// `shedder status --json`.
+    pub fn status(&self) -> Result<Status> {
+        Ok(serde_json::from_str(&self.succeed(&["status", "--json"])?)?)
+    }
+
+    /// The one breaker of an endpoint.
+    pub fn breaker(&self, endpoint: SocketAddr) -> Result<Breaker> {
+        let endpoint = endpoint.to_string();
+        let mut breakers = self.status()?.breakers;
+        breakers.retain(|breaker| breaker.endpoint == endpoint);
+        match <[Breaker; 1]>::try_from(breakers) {
+            Ok([breaker]) => Ok(breaker),
+            Err(breakers) => bail!("{} breakers for {endpoint}", breakers.len()),
+        }
+    }
+
+    /// `shedder events --follow --json`.
+    pub fn events(&self) -> Result<Events> {
+        let mut process = command(&["events", "--follow", "--json"], &self.socket())?
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = process.stdout.take().expect("standard output is piped");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Events { process, lines })
+    }
+
+    /// Sends a signal, such as `SIGTERM`.
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).expect("a process number");
+        // SAFETY: a signal to a process this value started and has not reaped.
+        unsafe {
+            libc::kill(pid, signal);
+        }
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let deadline = now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            if now() > deadline {
+                bail!("the daemon does not end: {}", self.log());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.signal(libc::SIGTERM);
+            if self.wait().is_err() {
+                self.signal(libc::SIGKILL);
+                drop(self.process.wait());
+            }
+        }
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a failing test shows what the daemon said")]
+            {
+                eprintln!("--- the daemon's log\n{}---", self.log());
+            }
+        }
+    }
+}
+
+impl Events {
+    /// The next event for which `wanted` gives something.
+    pub fn wait_for<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+        let deadline = now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    let event: Event = serde_json::from_str(&line).context(line)?;
+                    if let Some(found) = wanted(&event) {
+                        return Ok(found);
+                    }
+                    seen.push(event.text);
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("waited in vain; there were {seen:#?}"),
+                Err(RecvTimeoutError::Disconnected) => bail!("events ended; there were {seen:#?}"),
+            }
+        }
+    }
+
+    /// Waits until the breaker of `endpoint` moves to `state`; the reason in one sentence.
+    pub fn wait_for_state(&self, endpoint: SocketAddr, state: &str) -> Result<String> {
+        let wanted = endpoint.to_string();
+        self.wait_for(|event| match &event.kind {
+            EventKind::Transition { endpoint, to, reason, .. }
+                if *endpoint == wanted && to == state =>
+            {
+                Some(reason.text.clone())
+            }
+            _ => None,
+        })
+        .with_context(|| format!("{endpoint} should become {state}"))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// A client command for the daemon at `socket`.
+pub fn command(arguments: &[&str], socket: &Path) -> Result<Command> {
+    let mut command = Command::new(program()?);
+    command.args(arguments).arg("--socket").arg(socket).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// The `shedder` binary beside the running one.
+pub fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let directories = own.ancestors().skip(1).take(2);
+    directories.map(|directory| directory.join("shedder")).find(|path| path.is_file()).with_context(
+        || format!("there is no shedder beside {}; run `cargo xtask build --debug`", own.display()),
+    )
+}
+
+/// Long enough for anything that is going to happen at all, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,85 @@
+//! What happens to a connect that is shed, other than being denied.
+
+use std::net::SocketAddr;
+
+use shedder_tests::backend::Behaviour;
+use shedder_tests::daemon::Daemon;
+use shedder_tests::wire::SynCounter;
+
+use crate::scene::{PATIENCE, assert_all_answered, backend, caller, policy};
+
+/// AT-25: the hold is as long as configured, one SYN is sent late, and the call succeeds.
+#[test]
+fn delay_holds_the_connect_and_lets_it_succeed() {
+    for milliseconds in [20_u64, 50, 120, 300] {
+        let (mut caller, cgroup) = caller("delay");
+        let backend = backend(Behaviour::Healthy);
+        let rules = format!("open = {{ action = \"delay\", delay = \"{milliseconds}ms\" }}");
+        let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], &rules)).expect("it starts");
+        let endpoint = backend.addr().to_string();
+        daemon.succeed(&["trip", &endpoint]).expect("root may trip");
+        let wire = SynCounter::on_loopback(backend.addr().port()).expect("root may count");
+
+        // The best of five: the machine may be busy, but it cannot hold a SYN for too short a time.
+        let calls = caller.call_many(backend.addr(), 5, PATIENCE).expect("it lives");
+        assert_all_answered(&calls);
+        let held = calls.iter().map(|call| call.connect_us).min().expect("five calls");
+        let (least, most) = (milliseconds * 1000 - 4_000, milliseconds * 1000 + 19_000);
+        assert!((least..=most).contains(&held), "asked {milliseconds} ms, held {held} us");
+        assert_eq!(wire.count().expect("it counts"), 5, "one SYN each on the wire");
+        let breaker = daemon.breaker(backend.addr()).expect("it has one");
+        assert_eq!((breaker.shed_total, breaker.verdict.delay_ms), (5, u16::try_from(milliseconds).ok()));
+    }
+}
+
+#[test]
+fn redirect_reaches_the_sibling() {
+    let (mut caller, cgroup) = caller("redirect");
+    let (bad, good) = (backend(Behaviour::Refuse), backend(Behaviour::Healthy));
+    let rules = "trip.consecutive = 3\nopen = { action = \"redirect\", base = \"10m\", max = \"10m\" }";
+    let endpoints = [bad.addr(), good.addr()];
+    let daemon = Daemon::start(&policy(&cgroup, &endpoints, rules)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(bad.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(bad.addr(), "open").expect("it opens");
+    let calls = caller.call_many(bad.addr(), 10, PATIENCE).expect("it lives");
+    assert_all_answered(&calls);
+    assert_eq!(good.accepted(), 10);
+    // The sibling's evidence is the sibling's.
+    assert_eq!(daemon.breaker(good.addr()).expect("it has one").allowed_total, 10);
+    let breaker = daemon.breaker(bad.addr()).expect("it has one");
+    assert_eq!((breaker.shed_total, breaker.verdict.action.as_str()), (10, "redirect"));
+    assert_eq!(breaker.verdict.redirect_to, Some(good.addr().to_string()));
+
+    // A dual-stack socket is sent to the same place.
+    let mapped = shedder_tests::caller::as_mapped_ipv6(bad.addr());
+    assert_all_answered(&caller.call_many(mapped, 5, PATIENCE).expect("it lives"));
+    assert_eq!(good.accepted(), 15);
+}
+
+#[test]
+fn without_a_healthy_sibling_a_redirect_denies() {
+    let (mut caller, cgroup) = caller("alone");
+    let backend = backend(Behaviour::Healthy);
+    let rules = "open = { action = \"redirect\", errno = \"ENETUNREACH\" }";
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], rules)).expect("it starts");
+    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root may trip");
+    let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
+    assert_eq!(call.connect_errno(), Some(libc::ENETUNREACH));
+}
+
+#[test]
+fn a_fallback_takes_what_its_service_cannot() {
+    let (mut caller, cgroup) = caller("fallback");
+    let (bad, fallback) = (backend(Behaviour::Refuse), backend(Behaviour::Healthy));
+    let with_fallback = |endpoint: SocketAddr| format!("fallback = [\"{endpoint}\"]\n[[caller]]");
+    let rules = "trip.consecutive = 3\nopen = { action = \"redirect\", base = \"10m\", max = \"10m\" }";
+    let text = policy(&cgroup, &[bad.addr()], rules);
+    let text = text.replacen("[[caller]]", &with_fallback(fallback.addr()), 1);
+    let daemon = Daemon::start(&text).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(bad.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(bad.addr(), "open").expect("it opens");
+    assert_all_answered(&caller.call_many(bad.addr(), 5, PATIENCE).expect("it lives"));
+    assert_eq!(fallback.accepted(), 5);
+}

@@ -1,0 +1,113 @@
+//! When the daemon is gone, so are its verdicts (AT-21, S4.30).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use shedder_tests::backend::Behaviour;
+use shedder_tests::daemon::Daemon;
+
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
+
+/// A bpf file system of this test alone.
+struct BpfFs(PathBuf);
+
+impl BpfFs {
+    fn mount(directory: &Path) -> Self {
+        let path = directory.join("bpf");
+        fs::create_dir(&path).expect("a fresh directory");
+        let status = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&path).status();
+        assert!(status.expect("mount runs").success(), "a bpf file system can be mounted");
+        Self(path)
+    }
+}
+
+impl Drop for BpfFs {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(self.0.join("shedder")));
+        drop(Command::new("umount").arg(&self.0).status());
+    }
+}
+
+/// The links are pinned, so the programs go on after the daemon; their verdicts do not.
+#[test]
+fn pinned_verdicts_expire_after_sigkill() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bpffs = BpfFs::mount(directory.path());
+    let (mut caller, cgroup) = caller("killed");
+    let backend = backend(Behaviour::Refuse);
+    let pins = bpffs.0.join("shedder");
+    let node = format!("[node]\nverdict_ttl = \"2s\"\npin_dir = \"{}\"\n", pins.display());
+    let text = node + &policy(&cgroup, &[backend.addr()], LASTING);
+    let mut daemon =
+        Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    backend.set(Behaviour::Healthy).expect("it lives");
+
+    daemon.signal(libc::SIGKILL);
+    daemon.wait().expect("it dies");
+    let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
+    assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED), "still enforced by the kernel");
+    // No event tells of an expiry, so ask again until it has come; the time to live is two seconds.
+    let mut refused = 0;
+    while !caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
+        refused += 1;
+        assert!(refused < 2_000, "the verdict outlives its time");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_all_answered(&caller.call_many(backend.addr(), 50, PATIENCE).expect("it lives"));
+
+    // A daemon that starts again removes what the dead one left, and guards.
+    backend.set(Behaviour::Refuse).expect("it lives");
+    let again = Daemon::start(&text).expect("it starts after a crash");
+    assert!(!pins.exists(), "no pin is left");
+    let events = again.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens again");
+}
+
+/// Nothing is pinned, so the kernel detaches the programs with the process.
+#[test]
+fn without_pins_traffic_flows_at_once_after_sigkill() {
+    let (mut caller, cgroup) = caller("unpinned");
+    let backend = backend(Behaviour::Refuse);
+    let mut daemon =
+        Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    backend.set(Behaviour::Healthy).expect("it lives");
+    daemon.signal(libc::SIGKILL);
+    daemon.wait().expect("it dies");
+    assert_all_answered(&caller.call_many(backend.addr(), 50, PATIENCE).expect("it lives"));
+}
+
+/// A daemon that hangs stops renewing; its programs, alive and attached, let everything through.
+#[test]
+fn verdicts_of_a_stopped_daemon_expire() {
+    let (mut caller, cgroup) = caller("stopped");
+    let backend = backend(Behaviour::Refuse);
+    let text = "[node]\nverdict_ttl = \"1s\"\n".to_owned()
+        + &policy(&cgroup, &[backend.addr()], LASTING);
+    let daemon = Daemon::start(&text).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    backend.set(Behaviour::Healthy).expect("it lives");
+    daemon.signal(libc::SIGSTOP);
+    let mut refused = 0;
+    while !caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
+        refused += 1;
+        assert!(refused < 2_000, "the verdict outlives its time");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // It comes back, and so do its verdicts.
+    daemon.signal(libc::SIGCONT);
+    while caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
+        refused += 1;
+        assert!(refused < 4_000, "the verdict is not renewed");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,162 @@
+//! How connections end is told apart, and what says nothing about the endpoint is not counted.
+
+use std::time::Duration;
+
+use shedder_tests::backend::Behaviour;
+use shedder_tests::caller::{Caller, ConnectOptions};
+use shedder_tests::cgroup::Cgroup;
+use shedder_tests::daemon::Daemon;
+use shedder_tests::netns::{NetNs, UnreachableNet};
+
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
+
+/// A policy that never trips, so that evidence piles up.
+const WATCH: &str = r#"
+trip = { consecutive = 100000, without = ["failure_share"] }
+caller_timeout = "300ms"
+"#;
+
+/// Waits for the window to hold this many attempts; how many of them failed.
+fn failures(daemon: &Daemon, endpoint: std::net::SocketAddr, attempts: u64) -> u64 {
+    for _ in 0..2_000 {
+        let window = daemon.breaker(endpoint).expect("it has one").window;
+        assert!(window.attempts <= attempts, "{window:?}");
+        if window.attempts == attempts {
+            return window.failures;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{:?}", daemon.breaker(endpoint));
+}
+
+#[test]
+fn answers_and_idle_connections_are_successes() {
+    let (mut caller, cgroup) = caller("successes");
+    let backend = backend(Behaviour::Healthy);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    assert_all_answered(&caller.call_many(backend.addr(), 5, PATIENCE).expect("it lives"));
+    for _ in 0..2 {
+        let attempt = caller.connect(backend.addr(), &ConnectOptions::default()).expect("it lives");
+        assert!(attempt.connected());
+    }
+    assert_eq!(failures(&daemon, backend.addr(), 7), 0);
+}
+
+/// Each answer on a kept connection counts, and none counts twice.
+#[test]
+fn every_turn_of_a_kept_connection_counts_once() {
+    let (mut caller, cgroup) = caller("turns");
+    let backend = backend(Behaviour::Healthy);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    let connection = caller.open(backend.addr(), PATIENCE).expect("it opens");
+    for _ in 0..10 {
+        assert!(caller.request(connection, PATIENCE).expect("it lives").answered());
+    }
+    caller.close(connection).expect("it closes");
+    assert_eq!(failures(&daemon, backend.addr(), 10), 0);
+}
+
+/// Response times are those of the endpoint, to within a bucket and the noise of a busy machine.
+#[test]
+fn response_times_are_measured() {
+    let (mut caller, cgroup) = caller("latency");
+    let backend = backend(Behaviour::Slow(Duration::from_millis(50)));
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    assert_all_answered(&caller.call_many(backend.addr(), 10, PATIENCE).expect("it lives"));
+    assert_eq!(failures(&daemon, backend.addr(), 10), 0);
+    let p50 = daemon.breaker(backend.addr()).expect("it has one").window.p50_us.expect("answers");
+    assert!((46_500..100_000).contains(&p50), "{p50} us");
+}
+
+/// The caller closes at once: that says nothing. It closes after a long wait: that is a timeout.
+#[test]
+fn giving_up_counts_only_after_a_fair_wait() {
+    let (mut caller, cgroup) = caller("impatient");
+    let backend = backend(Behaviour::Hang);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    for _ in 0..3 {
+        caller.call(backend.addr(), Duration::from_millis(30)).expect("it lives");
+    }
+    caller.call(backend.addr(), Duration::from_millis(600)).expect("it lives");
+    assert_eq!(failures(&daemon, backend.addr(), 1), 1);
+}
+
+/// SYNs nobody answers: the caller's own timeout ends the attempt, and it was patient.
+#[test]
+fn a_black_hole_is_a_timeout() {
+    let (mut caller, cgroup) = caller("hole");
+    let backend = backend(Behaviour::Blackhole);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    let call = caller.call(backend.addr(), Duration::from_millis(600)).expect("it lives");
+    assert!(!call.answered());
+    assert_eq!(failures(&daemon, backend.addr(), 1), 1);
+    let impatient = caller.call(backend.addr(), Duration::from_millis(30)).expect("it lives");
+    assert!(!impatient.answered());
+    // Counted neither as attempt nor as failure; a later failure shows that it was passed over.
+    backend.set(Behaviour::Refuse).expect("it lives");
+    caller.call(backend.addr(), PATIENCE).expect("it lives");
+    assert_eq!(failures(&daemon, backend.addr(), 2), 2);
+}
+
+/// The network itself says no.
+#[test]
+fn an_unreachable_host_is_a_failure() {
+    let net = UnreachableNet::new().expect("namespaces can be made: run as root");
+    let cgroup = Cgroup::new("unreachable").expect("a cgroup");
+    let mut caller = Caller::spawn_in(&cgroup, net.client()).expect("a caller starts");
+    let daemon = Daemon::start(&policy(&cgroup, &[net.address()], LASTING)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    for call in caller.call_many(net.address(), 3, PATIENCE).expect("it lives") {
+        assert_eq!(call.connect_errno(), Some(libc::EHOSTUNREACH));
+    }
+    events.wait_for_state(net.address(), "open").expect("it opens");
+}
+
+/// No route: the attempt never reached the network, so the endpoint is not to blame.
+#[test]
+fn an_attempt_that_never_left_is_not_the_endpoints_failure() {
+    let net = NetNs::new("no-route").expect("a namespace can be made: run as root");
+    let cgroup = Cgroup::new("no-route").expect("a cgroup");
+    let mut caller = Caller::spawn_in(&cgroup, &net).expect("a caller starts");
+    let endpoint = "198.51.100.7:80".parse().expect("an address");
+    let rules = "trip = { consecutive = 1 }";
+    let daemon = Daemon::start(&policy(&cgroup, &[endpoint], rules)).expect("it starts");
+    for call in caller.call_many(endpoint, 10, PATIENCE).expect("it lives") {
+        assert_eq!(call.connect_errno(), Some(libc::ENETUNREACH));
+    }
+    // A failure that does count, after them, shows that the daemon has looked.
+    net.ip("addr add 198.51.100.7/32 dev lo").expect("root may");
+    let before = daemon.breaker(endpoint).expect("it has one");
+    assert_eq!((before.state.as_str(), before.window.attempts), ("closed", 0));
+    let events = daemon.events().expect("it answers");
+    let call = caller.call(endpoint, PATIENCE).expect("it lives");
+    assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED));
+    let why = events.wait_for_state(endpoint, "open").expect("it opens");
+    assert_eq!(why, "1 failures in a row (limit 1)");
+}
+
+/// What the breaker itself refuses is no evidence: it would keep itself open.
+#[test]
+fn refusals_of_the_verdict_are_no_evidence() {
+    let (mut caller, cgroup) = caller("own");
+    let backend = backend(Behaviour::Healthy);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
+    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root");
+    caller.call_many(backend.addr(), 50, PATIENCE).expect("it lives");
+    let breaker = daemon.breaker(backend.addr()).expect("it has one");
+    assert_eq!((breaker.shed_total, breaker.window.attempts), (50, 0));
+}
+
+/// The first turn of a connection can be left unmeasured, because a TLS handshake is one.
+#[test]
+fn skipped_turns_are_not_measured() {
+    let (mut caller, cgroup) = caller("skipped");
+    let backend = backend(Behaviour::Healthy);
+    let rules = format!("{WATCH}turns_to_skip = 1");
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], &rules)).expect("it starts");
+    let connection = caller.open(backend.addr(), PATIENCE).expect("it opens");
+    for _ in 0..4 {
+        assert!(caller.request(connection, PATIENCE).expect("it lives").answered());
+    }
+    assert_eq!(failures(&daemon, backend.addr(), 3), 0);
+}

@@ -1,0 +1,68 @@
+//! Probing: exactly as many sockets as there are tokens, whoever comes (AT-20, S2.14, S3.30).
+
+use shedder_tests::backend::Behaviour;
+use shedder_tests::caller::Call;
+use shedder_tests::daemon::Daemon;
+
+use crate::scene::{PATIENCE, assert_all_answered, backend, caller, policy};
+
+/// Three tokens, all of which must succeed; open for half a second, then for a second, …
+const THREE: &str = r#"
+trip = { consecutive = 3, without = ["failure_share"] }
+open = { base = "500ms", max = "8s", jitter = 0.0 }
+half_open = { tokens = 3, successes = 3, deadline = "5s" }
+recovery = { ramp = "2s", from = 0.5 }
+"#;
+
+fn answered(calls: &[Call]) -> usize {
+    calls.iter().filter(|call| call.answered()).count()
+}
+
+#[test]
+fn sixty_four_processes_share_three_probes_and_success_closes_by_the_ramp() {
+    let (mut caller, cgroup) = caller("probes");
+    let backend = backend(Behaviour::Refuse);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], THREE)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    // Slow enough that no probe has its result before the last of the 64 has connected.
+    backend.set(Behaviour::Slow(std::time::Duration::from_millis(500))).expect("it lives");
+    events.wait_for_state(backend.addr(), "half_open").expect("it probes");
+
+    let calls = caller.storm(backend.addr(), 64, PATIENCE).expect("they live");
+    assert_eq!(backend.accepted(), 3, "sockets on the wire");
+    assert_eq!(answered(&calls), 3);
+    let refused = |call: &&Call| call.connect_errno() == Some(libc::ECONNREFUSED);
+    assert_eq!(calls.iter().filter(refused).count(), 61);
+
+    let why = events.wait_for_state(backend.addr(), "recovering").expect("it recovers");
+    assert_eq!(why, "3 of 3 probes succeeded");
+    backend.set(Behaviour::Healthy).expect("it lives");
+    // Half of everything at the start, and no less than that.
+    let ramp = caller.call_many(backend.addr(), 20, PATIENCE).expect("it lives");
+    assert!(answered(&ramp) >= 10, "{} of 20", answered(&ramp));
+    events.wait_for_state(backend.addr(), "closed").expect("it closes");
+    assert_all_answered(&caller.call_many(backend.addr(), 50, PATIENCE).expect("it lives"));
+}
+
+#[test]
+fn failed_probes_reopen_for_longer() {
+    let (mut caller, cgroup) = caller("reopen");
+    let backend = backend(Behaviour::Refuse);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], THREE)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    events.wait_for_state(backend.addr(), "half_open").expect("it probes");
+    caller.call(backend.addr(), PATIENCE).expect("it lives");
+    let why = events.wait_for_state(backend.addr(), "open").expect("it reopens");
+    assert!(why.starts_with("1 of 1 probes failed"), "{why}");
+    let breaker = daemon.breaker(backend.addr()).expect("it has one");
+    assert_eq!(breaker.level, 2);
+    let wait = |time: &str| humantime::parse_rfc3339(time).expect("a time");
+    let next = breaker.next.expect("open ends");
+    let open_for = wait(&next.at).duration_since(wait(&breaker.since)).expect("later");
+    // Twice the half second of the first time, give or take the rounding of the two times shown.
+    assert!((990..=1010).contains(&open_for.as_millis()), "{open_for:?}");
+}

@@ -1,0 +1,16 @@
+//! What shedder promises, against the real kernel: a real daemon, real callers in cgroups of their
+//! own, real backends. Needs root.
+//!
+//! Invariant: every test makes its own cgroups, backends and daemon, so all run at once.
+
+mod actions;
+mod bad_input;
+mod control;
+mod death;
+mod evidence;
+mod guarding;
+mod half_open;
+mod isolation;
+mod scene;
+mod sockets;
+mod trips;
