@@ -3,8 +3,8 @@
 //! It fails open: whatever it cannot make sense of passes.
 
 use crate::verdict::{
-    ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, errno,
-    is_half_open, is_observe,
+    ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, errno, is_half_open,
+    is_observe,
 };
 
 /// What to do with one connect.
@@ -102,9 +102,12 @@ mod tests {
         let tokens = Cell::new(0);
         let turns = Cell::new(0);
         (0..connects).map(move |_| {
-            decide(&verdict, now_ns, |limit| tokens.replace(tokens.get() + 1) < limit, || {
-                turns.replace(turns.get() + 1)
-            })
+            decide(
+                &verdict,
+                now_ns,
+                |limit| tokens.replace(tokens.get() + 1) < limit,
+                || turns.replace(turns.get() + 1),
+            )
         })
     }
 

@@ -70,9 +70,7 @@ impl Event {
         match record.kind {
             KIND_DISCOVERED if record.key.endpoint().is_none() => Err(DecodeError::Key),
             KIND_DISCOVERED => Ok(Self::Discovered { key: record.key }),
-            KIND_FAILURE_RUN => {
-                Ok(Self::FailureRun { slot: record.slot, failures: record.value })
-            }
+            KIND_FAILURE_RUN => Ok(Self::FailureRun { slot: record.slot, failures: record.value }),
             kind => Err(DecodeError::Kind(kind)),
         }
     }

@@ -32,8 +32,8 @@ pub struct Verdict {
     pub turns_to_skip: u32,
     /// The SYN retransmission timer of a hold, in jiffies; zero: nothing can be held.
     pub hold_jiffies: u32,
-    /// Length of a jiffy; a hold may end this much early.
-    pub jiffy_ns: u32,
+    /// How much too early the timer of a hold may fire.
+    pub hold_slack_ns: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -52,7 +52,7 @@ impl Verdict {
         failure_run_limit: 0,
         turns_to_skip: 0,
         hold_jiffies: 0,
-        jiffy_ns: 0,
+        hold_slack_ns: 0,
         reserved: 0,
     };
 }

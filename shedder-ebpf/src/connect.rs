@@ -18,6 +18,7 @@ use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
 use crate::{announce, atomic};
 
 /// What the connect program answers.
+#[derive(Clone, Copy)]
 pub enum Outcome {
     Pass,
     /// Fail the call with this error number.
@@ -28,8 +29,7 @@ pub enum Outcome {
 pub fn ipv4(ctx: &SockAddrContext) -> Outcome {
     let raw = ctx.sock_addr;
     // SAFETY: the kernel hands over a valid context.
-    let (protocol, address, port) =
-        unsafe { ((*raw).protocol, (*raw).user_ip4, (*raw).user_port) };
+    let (protocol, address, port) = unsafe { ((*raw).protocol, (*raw).user_ip4, (*raw).user_port) };
     if protocol != IPPROTO_TCP {
         return Outcome::Pass;
     }
@@ -96,7 +96,8 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
         return Outcome::Pass;
     }
     let now = now_ns();
-    let decision = decide(verdict, now, |limit| take_token(counters, limit), || next_turn(counters));
+    let decision =
+        decide(verdict, now, |limit| take_token(counters, limit), || next_turn(counters));
     if is_debug() {
         debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
     }
@@ -190,7 +191,8 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra:
     tag.is_probe = u8::from(matches!(extra, Extra::Probe));
     tag.is_waiting = 0;
     tag.has_answered = 0;
-    tag.turns_to_skip = verdict.turns_to_skip.min(u8::MAX.into()) as u8;
+    tag.is_peer_closed = 0;
+    tag.turns_to_skip = u8::try_from(verdict.turns_to_skip).unwrap_or(u8::MAX);
     if let Extra::Hold(milliseconds) = extra {
         if verdict.hold_jiffies == 0 {
             return count_node(|node| &raw mut node.holds_failed);
@@ -198,7 +200,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra:
         let hold_ns = u64::from(milliseconds) * 1_000_000;
         tag.hold = HOLD_PENDING;
         tag.hold_jiffies = verdict.hold_jiffies;
-        tag.hold_until_ns = now + hold_ns.saturating_sub(u64::from(verdict.jiffy_ns));
+        tag.hold_until_ns = now + hold_ns.saturating_sub(u64::from(verdict.hold_slack_ns));
     }
 }
 
@@ -273,7 +275,9 @@ fn count_node(counter: impl FnOnce(&mut shedder_common::counters::NodeCounters) 
 /// The port of the context: network order, in the low 16 bits.
 #[inline(always)]
 fn port_bytes(port: u32) -> [u8; 2] {
-    (port as u16).to_ne_bytes()
+    let [first, second, ..] = port.to_le_bytes();
+    // The low bits of the word are its first bytes on one kind of machine and its last on the other.
+    if cfg!(target_endian = "little") { [first, second] } else { [second, first] }
 }
 
 #[inline(always)]

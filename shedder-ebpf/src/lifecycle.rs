@@ -57,7 +57,7 @@ fn begin(ctx: &SockOpsContext) {
         wanted |= BPF_SOCK_OPS_RTO_CB_FLAG;
     }
     // The byte is shared with every other program on the path: add to it, never replace it.
-    if ctx.set_cb_flags((ctx.cb_flags() | wanted) as i32).is_err() {
+    if ctx.set_cb_flags((ctx.cb_flags() | wanted).cast_signed()).is_err() {
         // An old kernel lacks one of them: what it would have told stays uncounted.
     }
 }
@@ -110,6 +110,7 @@ fn change_state(ctx: &SockOpsContext) {
         BPF_TCP_FIN_WAIT1 => tag.closing_ns = now_ns(),
         // The peer hangs up where an answer is due.
         BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => end(tag, Outcome::Reset),
+        BPF_TCP_CLOSE_WAIT => tag.is_peer_closed = 1,
         BPF_TCP_CLOSE => {
             let outcome = outcome_at_close(ctx, tag);
             if is_debug() {
@@ -124,30 +125,42 @@ fn change_state(ctx: &SockOpsContext) {
 /// Counts the last outcome of a connection.
 #[inline(always)]
 fn end(tag: &mut Tag, outcome: Outcome) {
-    let epoch = if tag.is_waiting != 0 { tag.turn_epoch } else { tag.epoch };
-    let was_answered = tag.phase == ESTABLISHED && tag.has_answered != 0 && tag.is_waiting == 0;
+    let is_turn = tag.is_waiting != 0;
+    let was_answered = tag.phase == ESTABLISHED && tag.has_answered != 0 && !is_turn;
     tag.phase = IDLE;
+    // Whatever ends an idle connection that had its answers is no outcome of a turn.
+    if was_answered {
+        return;
+    }
+    let outcome = if is_turn && tag.is_peer_closed != 0 { after_hangup(tag) } else { outcome };
     let Some(rows) = rows(tag) else { return };
-    let outcome = match outcome {
-        // Whatever ends an idle connection that had its answers is no outcome of a turn.
-        _ if was_answered => return,
-        Outcome::Abandoned => {
-            // The caller gave up. After long enough that is what a timeout looks like from here.
-            let since = if tag.is_waiting != 0 { tag.last_out_ns } else { tag.started_ns };
-            let until = if tag.closing_ns != 0 { tag.closing_ns } else { now_ns() };
-            let waited_ns = until.saturating_sub(since);
-            if tag.hold == HOLD_PENDING || waited_ns < rows.verdict.caller_timeout_ns {
-                Outcome::Abandoned
-            } else {
-                if tag.is_waiting != 0 && tag.turns_to_skip == 0 {
-                    measure(tag.slot.slot, HistogramKind::Response, waited_ns);
-                }
-                Outcome::TimedOut
-            }
-        }
-        _ => outcome,
-    };
-    record(tag, &rows, epoch, outcome);
+    let epoch = if is_turn { tag.turn_epoch } else { tag.epoch };
+    let waited_ns = waited_ns(tag);
+    let is_patient = tag.hold != HOLD_PENDING && waited_ns >= rows.verdict.caller_timeout_ns;
+    if outcome != Outcome::Abandoned || !is_patient {
+        return record(tag, &rows, epoch, outcome);
+    }
+    // The caller gave up, but only after long enough: that is what a timeout looks like from here,
+    // and the answer would have been at least this slow.
+    if is_turn && tag.turns_to_skip == 0 {
+        measure(tag.slot.slot, HistogramKind::Response, waited_ns);
+    }
+    record(tag, &rows, epoch, Outcome::TimedOut);
+}
+
+/// The outcome of a request sent after the peer had hung up: a kept connection used once too often
+/// is the caller's doing, one that never had an answer is the peer's.
+#[inline(always)]
+fn after_hangup(tag: &Tag) -> Outcome {
+    if tag.has_answered != 0 { Outcome::Abandoned } else { Outcome::Reset }
+}
+
+/// How long the caller has waited, for the handshake or an answer, until it began to close.
+#[inline(always)]
+fn waited_ns(tag: &Tag) -> u64 {
+    let since = if tag.is_waiting != 0 { tag.last_out_ns } else { tag.started_ns };
+    let until = if tag.closing_ns != 0 { tag.closing_ns } else { now_ns() };
+    until.saturating_sub(since)
 }
 
 /// What the end of a connection means, before the caller's patience is considered.
@@ -189,7 +202,9 @@ fn error(ctx: &SockOpsContext) -> Option<u32> {
         if tcp.is_null() {
             return Some(0);
         }
-        Some(tcp.cast::<u8>().add(offset as usize).cast::<u32>().read_volatile())
+        #[expect(clippy::cast_ptr_alignment, reason = "the offset of an aligned field")]
+        let error = tcp.cast::<u8>().add(offset as usize).cast::<u32>();
+        Some(error.read_volatile())
     }
 }
 

@@ -1,4 +1,4 @@
-//! cgroup_skb: when requests leave and answers arrive, and the SYN hold.
+//! `cgroup_skb`: when requests leave and answers arrive, and the SYN hold.
 //!
 //! Nothing is parsed beyond the TCP header, so encrypted traffic is measured like any other. A
 //! packet without payload that is no SYN leaves after reading a few header bytes.
@@ -63,7 +63,7 @@ fn may_connect(tag: &mut Tag) -> bool {
 fn note_request(tag: &mut Tag, segment: &Segment) {
     let end = segment.sequence.wrapping_add(segment.payload);
     // Bytes sent before are a retransmission and do not move the start of the wait.
-    if tag.last_out_ns != 0 && end.wrapping_sub(tag.sent_end) as i32 <= 0 {
+    if tag.last_out_ns != 0 && end.wrapping_sub(tag.sent_end).cast_signed() <= 0 {
         return;
     }
     tag.sent_end = end;
@@ -132,6 +132,7 @@ impl Segment {
             }
             let tcp = tcp as *const u8;
             let flags = *tcp.add(13);
+            #[expect(clippy::cast_possible_truncation, reason = "at most 60")]
             let headers = header as u32 + u32::from(*tcp.add(12) >> 4) * 4;
             Some(Self {
                 is_syn: flags & (SYN | ACK) == SYN,

@@ -2,7 +2,9 @@
 //! the branches a kernel cannot run are not in its programs.
 
 use aya_ebpf::Global;
-use aya_ebpf::helpers::generated::{bpf_get_retval, bpf_jiffies64, bpf_ktime_get_ns, bpf_set_retval};
+use aya_ebpf::helpers::generated::{
+    bpf_get_retval, bpf_jiffies64, bpf_ktime_get_ns, bpf_set_retval,
+};
 
 use crate::maps::CLOCKS;
 

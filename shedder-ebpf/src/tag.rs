@@ -23,7 +23,7 @@ pub struct Tag {
     pub last_out_ns: u64,
     /// When the caller began to close; zero before.
     pub closing_ns: u64,
-    /// Until when the SYN is held, less the jiffy the timer may fire early.
+    /// Until when the SYN is held, less what the timer may fire early.
     pub hold_until_ns: u64,
     /// The sequence number after the last request byte sent.
     pub sent_end: u32,
@@ -43,7 +43,9 @@ pub struct Tag {
     pub has_answered: u8,
     /// Turns still to pass unmeasured.
     pub turns_to_skip: u8,
-    pub reserved: [u8; 6],
+    /// One once the peer has said that it will send no more.
+    pub is_peer_closed: u8,
+    pub reserved: [u8; 5],
 }
 
 /// How far a tagged connect has come. An integer, because the storage starts as zeros.

@@ -116,7 +116,9 @@ impl Reach {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Unreachable { .. } | ClientError::Broken { .. } => Self::Unreachable(error),
+            ClientError::Unreachable { .. } | ClientError::Broken { .. } => {
+                Self::Unreachable(error)
+            }
             ClientError::Refused(_) | ClientError::Answer { .. } => Self::Operation(error.into()),
         }
     }

@@ -92,8 +92,8 @@ pub struct Binding {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::unreadable(path, &source))?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
         Self::parse(&path.display().to_string(), &text)
     }
 

@@ -55,7 +55,7 @@ struct Daemon {
 }
 
 /// Runs the daemon until it is told to stop.
-pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
+pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let node = &config.node;
     let socket = SocketFile::claim(&node.socket, node.socket_group.as_deref())?;
@@ -65,7 +65,7 @@ pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     let (stop_server, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(api::serve(listener, control, async {
         // An error means the sender is gone, which is a stop as well.
-        let _: Result<(), _> = stopped.await;
+        drop(stopped.await);
     }));
     info!(
         socket = %node.socket.display(),
@@ -78,7 +78,8 @@ pub async fn run(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     info!("stopping");
     // The journal ends with the daemon, and with it the streams of those who follow it.
     drop(daemon);
-    let _: Result<(), ()> = stop_server.send(());
+    // A server that ended by itself has nothing left to stop.
+    let _sent = stop_server.send(());
     if tokio::time::timeout(SERVER_GRACE, server).await.is_err() {
         warn!("a client kept its request open; leaving it");
     }
@@ -179,7 +180,8 @@ impl Daemon {
         match outcome {
             Ok(addresses) => self.add_named(&host, port, &addresses),
             Err(error) => {
-                let text = format!("{host} cannot be looked up: {error}; its endpoints stay as they are");
+                let text =
+                    format!("{host} cannot be looked up: {error}; its endpoints stay as they are");
                 self.journal.error(&text);
             }
         }
@@ -199,5 +201,5 @@ impl Daemon {
 }
 
 /// Longer than anything waits for, short enough for every clock.
-const FAR_AWAY: Duration = Duration::from_secs(3600);
+const FAR_AWAY: Duration = Duration::from_hours(1);
 const SERVER_GRACE: Duration = Duration::from_secs(2);

@@ -102,12 +102,12 @@ impl Engine {
 
     /// Overrides a breaker until `ttl` has passed; whether the breaker exists.
     pub fn force(&mut self, cell: CellId, force: Force, ttl: Duration, now: Monotonic) -> bool {
-        self.change(cell, |breaker| breaker.force(force, ttl, now))
+        self.change(cell, |breaker| Some(breaker.force(force, ttl, now)))
     }
 
     /// Drops a breaker's override, window and level, and closes it; whether it exists.
     pub fn reset(&mut self, cell: CellId, now: Monotonic) -> bool {
-        self.change(cell, |breaker| breaker.reset(now))
+        self.change(cell, |breaker| Some(breaker.reset(now)))
     }
 
     /// The next transition not yet taken, in the order they happened.

@@ -14,8 +14,8 @@ mod pins;
 mod slots;
 mod wake;
 
-use std::mem::offset_of;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 
 use aya::maps::{MapData, RingBuf};
@@ -28,8 +28,8 @@ use shedder_common::verdict::Verdict;
 use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
-pub use self::layout::LayoutError;
 pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup};
+pub use self::layout::LayoutError;
 pub use self::load::{LoadError, LoadOptions};
 pub use self::object::MissingObject;
 pub use self::pins::{PinError, Pins};
@@ -113,7 +113,7 @@ impl Kernel {
         map.store_u32(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
         map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
         map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
-        map.store_u32(row, offset_of!(Verdict, jiffy_ns), verdict.jiffy_ns);
+        map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
         map.store(row, offset_of!(Verdict, expires_ns), verdict.expires_ns);
         map.store(row, offset_of!(Verdict, word), verdict.word);
     }

@@ -70,7 +70,8 @@ impl Client {
             .into_iter()
             .filter_map(|(key, value)| Some(format!("{key}={}", percent_encode(value?))))
             .collect();
-        let response = self.send(Method::GET, &format!("/v1/status?{}", query.join("&")), None).await?;
+        let response =
+            self.send(Method::GET, &format!("/v1/status?{}", query.join("&")), None).await?;
         self.read(response).await
     }
 
@@ -113,11 +114,10 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, ClientError> {
         let stream = UnixStream::connect(&self.path).await.map_err(|source| {
-            let hint = match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "you are not in the group that may use it (socket_group in [node]); use sudo"
-                }
-                _ => "start one with `shedder run --config FILE`, or name its socket with --socket",
+            let hint = if source.kind() == io::ErrorKind::PermissionDenied {
+                "you are not in the group that may use it (socket_group in [node]); use sudo"
+            } else {
+                "start one with `shedder run --config FILE`, or name its socket with --socket"
             };
             ClientError::Unreachable { path: self.path.clone(), source, hint }
         })?;
@@ -130,16 +130,22 @@ impl Client {
             .header("host", "shedder")
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .expect("method and path are well-formed");
-        let response = requests.send_request(request).await.map_err(|source| self.broken(source))?;
+        let response =
+            requests.send_request(request).await.map_err(|source| self.broken(source))?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
         let status = response.status();
         let failure: Result<Failure, _> = self.read(response).await;
-        Err(ClientError::Refused(failure.map_or_else(|_| status.to_string(), |failure| failure.error)))
+        Err(ClientError::Refused(
+            failure.map_or_else(|_| status.to_string(), |failure| failure.error),
+        ))
     }
 
-    async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<T, ClientError> {
         let body = response.into_body().collect().await.map_err(|source| self.broken(source))?;
         serde_json::from_slice(&body.to_bytes())
             .map_err(|source| ClientError::Answer { path: self.path.clone(), source })

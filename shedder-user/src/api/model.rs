@@ -162,6 +162,7 @@ pub struct Event {
 /// What an event is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "transitions are what events are about")]
 pub enum EventKind {
     /// A breaker changed state.
     Transition {

@@ -47,7 +47,9 @@ pub async fn serve(
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/override", post(order))
-        .fallback(async || refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder"))
+        .fallback(async || {
+            refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
+        })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(control);
     axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())

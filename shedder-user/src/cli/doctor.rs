@@ -32,6 +32,7 @@ struct Finding {
 }
 
 impl Doctor {
+    #[expect(clippy::unused_self, reason = "as every subcommand; it has no options yet")]
     pub(super) fn execute(self) -> Result<(), Failure> {
         let paint = Paint::stdout();
         let mut findings = vec![kernel(), types(), cgroup2(), bpffs(), capabilities()];
@@ -46,7 +47,9 @@ impl Doctor {
         }
         let bad = findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Bad)).count();
         if bad > 0 {
-            return Err(anyhow::anyhow!("this node cannot run shedder: {bad} findings are bad").into());
+            return Err(
+                anyhow::anyhow!("this node cannot run shedder: {bad} findings are bad").into()
+            );
         }
         println!("This node can run shedder.");
         Ok(())
@@ -88,7 +91,8 @@ fn bpffs() -> Finding {
         None => Finding {
             verdict: Verdict::Limited,
             what: "bpffs",
-            text: "not mounted: --detach-on-exit=false needs it; mount -t bpf bpf /sys/fs/bpf".to_owned(),
+            text: "not mounted: --detach-on-exit=false needs it; mount -t bpf bpf /sys/fs/bpf"
+                .to_owned(),
         },
     }
 }
@@ -107,11 +111,10 @@ fn programs() -> Vec<Finding> {
     let mut kernel = match Kernel::load(&LoadOptions { slots: 64, debug: false }) {
         Ok(kernel) => kernel,
         Err(error) => {
-            let text = match &error {
-                LoadError::Program { hook, source, .. } => {
-                    format!("the kernel refuses {hook}: {source}")
-                }
-                other => other.to_string(),
+            let text = if let LoadError::Program { hook, source, .. } = &error {
+                format!("the kernel refuses {hook}: {source}")
+            } else {
+                error.to_string()
             };
             return vec![Finding { verdict: Verdict::Bad, what: "programs", text }];
         }
@@ -123,11 +126,15 @@ fn programs() -> Vec<Finding> {
         findings.push(Finding { verdict: Verdict::Limited, what: "feature", text });
     }
     findings.push(match kernel.jiffies_per_second() {
-        Some(per_second) => good("timer", &format!("{per_second} jiffies a second: a hold is exact to {} ms", 1000 / per_second)),
+        Some(per_second) => good(
+            "timer",
+            &format!("{per_second} jiffies a second: a hold is exact to {} ms", 1000 / per_second),
+        ),
         None => Finding {
             verdict: Verdict::Limited,
             what: "timer",
-            text: "its frequency cannot be measured: action = \"delay\" is not available".to_owned(),
+            text: "its frequency cannot be measured: action = \"delay\" is not available"
+                .to_owned(),
         },
     });
     findings

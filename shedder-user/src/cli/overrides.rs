@@ -61,7 +61,10 @@ impl Target {
             format!(" for {}", humantime::format_duration(duration))
         });
         for breaker in reached.breakers {
-            println!("{done}{span}: {} calling {} at {}", breaker.caller, breaker.service, breaker.endpoint);
+            println!(
+                "{done}{span}: {} calling {} at {}",
+                breaker.caller, breaker.service, breaker.endpoint
+            );
         }
         Ok(())
     }

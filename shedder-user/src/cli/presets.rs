@@ -37,16 +37,19 @@ fn list(paint: Paint) -> String {
     for preset in presets() {
         table.push(vec![preset.name.clone(), preset.summary.clone(), preset.source.clone()]);
     }
-    table.render(|row, _, cell| {
-        if row == 0 { paint.apply(Colour::Bold, cell) } else { cell.to_owned() }
-    })
+    table.render(
+        |row, _, cell| {
+            if row == 0 { paint.apply(Colour::Bold, cell) } else { cell.to_owned() }
+        },
+    )
 }
 
 /// The preset as lines one could put into a policy file.
 fn show(preset: &Preset) -> String {
     let Policy { trip, shed, open, half_open, ramp, caller_timeout, turns_to_skip, .. } =
         preset.policy();
-    let mut lines = vec![format!("# {}: {} (source: {})", preset.name, preset.summary, preset.source)];
+    let mut lines =
+        vec![format!("# {}: {} (source: {})", preset.name, preset.summary, preset.source)];
     lines.extend(trip.iter().map(rule));
     let time = |duration| humantime::format_duration(duration).to_string();
     let share = |permille: u16| f64::from(permille) / 1000.0;
@@ -98,7 +101,9 @@ fn action(shed: ShedAction) -> String {
     match shed {
         ShedAction::Deny(errno) => format!("action = \"deny\", errno = \"{}\"", errno.name()),
         ShedAction::Delay(ms) => format!("action = \"delay\", delay = \"{ms}ms\""),
-        ShedAction::Redirect(errno) => format!("action = \"redirect\", errno = \"{}\"", errno.name()),
+        ShedAction::Redirect(errno) => {
+            format!("action = \"redirect\", errno = \"{}\"", errno.name())
+        }
     }
 }
 
@@ -119,8 +124,10 @@ mod tests {
             let text = format!(
                 "[[caller]]\nname = \"a\"\ncgroups = [\"/a\"]\n[[service]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[[policy]]\ncaller = \"a\"\nservice = \"b\"\ntrip.without = {dropped:?}\n{rules}"
             );
-            let config = Config::parse(&preset.name, &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-            let policy = Policy { name: preset.name.clone(), ..(*config.bindings[0].policy).clone() };
+            let config = Config::parse(&preset.name, &text)
+                .unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let policy =
+                Policy { name: preset.name.clone(), ..(*config.bindings[0].policy).clone() };
             assert_eq!(policy, preset.policy());
         }
     }

@@ -15,6 +15,7 @@ use crate::daemon::{self, RunOptions};
 /// names and to nothing else, follows them as they come and go, and detaches from all of them on
 /// SIGTERM or Ctrl-C. Logs go to standard error; `SHEDDER_LOG` sets their level, such as `debug`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Run {
     /// The policy file
     #[arg(long, value_name = "FILE")]
@@ -38,23 +39,25 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let mut config = Config::load(&self.config).map_err(|error| Failure::Operation(error.into()))?;
+        let mut config =
+            Config::load(&self.config).map_err(|error| Failure::Operation(error.into()))?;
         if let Some(socket) = self.socket {
             config.node.socket = socket;
         }
         if self.check_only {
-            return report(&daemon::check(&config)?);
+            report(&daemon::check(&config)?);
+            return Ok(());
         }
         log(self.log_json, self.debug_programs);
         let options =
             RunOptions { detach_on_exit: self.detach_on_exit, debug: self.debug_programs };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Operation(error.into()))?;
-        Ok(runtime.block_on(daemon::run(config, &options))?)
+        Ok(runtime.block_on(daemon::run(config, options))?)
     }
 }
 
-fn report(plan: &daemon::Plan) -> Result<(), Failure> {
+fn report(plan: &daemon::Plan) {
     println!("The kernel accepts every program.");
     for (path, caller) in &plan.cgroups {
         println!("would guard {path} as {caller}");
@@ -65,7 +68,6 @@ fn report(plan: &daemon::Plan) -> Result<(), Failure> {
     for degradation in &plan.degradations {
         println!("degraded: {degradation}");
     }
-    Ok(())
 }
 
 fn log(json: bool, debug: bool) {
@@ -75,6 +77,8 @@ fn log(json: bool, debug: bool) {
     if json {
         log.json().init();
     } else {
-        log.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        log.with_target(false)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init();
     }
 }

@@ -65,7 +65,10 @@ fn table(breakers: &[Breaker], paint: Paint) -> String {
             latency(breaker.window.p50_us),
             latency(breaker.window.p99_us),
             shed(breaker),
-            next.map_or_else(|| "-".to_owned(), |next| format!("{} in {}", next.state, span(&next.at))),
+            next.map_or_else(
+                || "-".to_owned(),
+                |next| format!("{} in {}", next.state, span(&next.at)),
+            ),
             breaker.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| reason.text.clone()),
         ]);
     }

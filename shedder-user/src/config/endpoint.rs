@@ -91,12 +91,15 @@ fn name(host: &str, port: u16) -> Result<EndpointSpec, &'static str> {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     // What ends in a number is an address gone wrong, not a name.
-    let is_numeric = host.rsplit('.').next().is_some_and(|last| {
-        !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let is_numeric = host
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()));
     if is_numeric {
         return Err("the address has a part that is out of range or missing");
     }

@@ -55,7 +55,8 @@ impl Preset {
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let entries: BTreeMap<String, Entry> =
         toml::from_str(include_str!("presets.toml")).expect("a unit test parses the embedded file");
-    let mut presets: Vec<Preset> = entries.into_iter().map(|(name, entry)| entry.named(name)).collect();
+    let mut presets: Vec<Preset> =
+        entries.into_iter().map(|(name, entry)| entry.named(name)).collect();
     let default = presets.iter().find(|preset| preset.name == DEFAULT);
     let default = default.expect("a unit test looks for it").rules.clone();
     for preset in &mut presets {
@@ -66,8 +67,16 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
 
 impl Entry {
     fn named(self, name: String) -> Preset {
-        let Self { summary, source, trip, open, half_open, recovery, caller_timeout, turns_to_skip } =
-            self;
+        let Self {
+            summary,
+            source,
+            trip,
+            open,
+            half_open,
+            recovery,
+            caller_timeout,
+            turns_to_skip,
+        } = self;
         let rules = Rules { trip, open, half_open, recovery, caller_timeout, turns_to_skip };
         Preset { name, summary, source, rules }
     }

@@ -6,9 +6,7 @@ use shedder_common::errno::Errno;
 
 use super::error::Complaint;
 use super::value::{Number, Text, Time, errno, permille};
-use crate::engine::{
-    HalfOpenRule, Mode, OpenRule, Policy, RampRule, ShedAction, Signal, Strategy,
-};
+use crate::engine::{HalfOpenRule, Mode, OpenRule, Policy, RampRule, ShedAction, Signal, Strategy};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +95,7 @@ impl Rules {
         let HalfOpen { tokens, successes, deadline } =
             self.half_open.ok_or_else(|| missing("half_open"))?;
         let Recovery { ramp, from } = self.recovery.ok_or_else(|| missing("recovery"))?;
-        let errno = errno_name.as_ref().map_or(Ok(Errno::default()), errno)?;
+        let errno = errno_name.as_ref().map_or_else(|| Ok(Errno::default()), errno)?;
         let policy = Policy {
             name,
             mode,
@@ -151,7 +149,10 @@ impl Trip {
             if !TRIP_RULES.contains(&name.get_ref().as_str()) {
                 let (name, span) = (name.get_ref(), name.span());
                 let known = TRIP_RULES.join(", ");
-                return Err(Complaint::at(span, format!("{name:?} is no trip rule; there are {known}")));
+                return Err(Complaint::at(
+                    span,
+                    format!("{name:?} is no trip rule; there are {known}"),
+                ));
             }
         }
         let mut strategies = Vec::new();
@@ -249,14 +250,21 @@ impl Recovery {
     }
 }
 
-fn shed(action: Option<&Text>, errno: Errno, delay: Option<&Time>) -> Result<ShedAction, Complaint> {
+fn shed(
+    action: Option<&Text>,
+    errno: Errno,
+    delay: Option<&Time>,
+) -> Result<ShedAction, Complaint> {
     let Some(action) = action else { return Ok(ShedAction::Deny(errno)) };
     match action.get_ref().as_str() {
         "deny" => Ok(ShedAction::Deny(errno)),
         "redirect" => Ok(ShedAction::Redirect(errno)),
         "delay" => {
             let delay = delay.ok_or_else(|| {
-                Complaint::at(action.span(), "action = \"delay\" needs delay, such as delay = \"100ms\"")
+                Complaint::at(
+                    action.span(),
+                    "action = \"delay\" needs delay, such as delay = \"100ms\"",
+                )
             })?;
             let milliseconds = u16::try_from(delay.duration()?.as_millis());
             let milliseconds = milliseconds

@@ -79,7 +79,11 @@ fn bad_input_is_named_with_its_place() {
     complains("delay = \"100ms\"", "errno = \"ECONNREFUSED\"", "needs delay");
     complains("delay = \"100ms\"", "delay = \"100ms\", errno = \"EAGAIN\"", "cannot be returned");
     complains("delay = \"100ms\"", "delay = \"10m\"", "1ms to 10s");
-    complains("trip.consecutive = 3", "trip.consecutive = 0", "trip.consecutive is 0, outside 1 to");
+    complains(
+        "trip.consecutive = 3",
+        "trip.consecutive = 0",
+        "trip.consecutive is 0, outside 1 to",
+    );
     complains("trip.consecutive = 3", "trip.without = [\"all\"]", "\"all\" is no trip rule");
     complains(
         "trip.consecutive = 3",

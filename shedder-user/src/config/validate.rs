@@ -1,6 +1,6 @@
 //! From the shape of the file to a configuration whose parts fit together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -36,10 +36,12 @@ pub(super) fn config(text: &str) -> Result<Config, Complaint> {
 
 fn node(file: file::Node) -> Result<Node, Complaint> {
     let default = Node::default();
-    let file::Node { tick, verdict_ttl, max_endpoints, socket, socket_group, pin_dir, rescan } = file;
+    let file::Node { tick, verdict_ttl, max_endpoints, socket, socket_group, pin_dir, rescan } =
+        file;
     let second = Duration::from_secs(1);
     let tick = within("tick", tick, default.tick, second / 100, 10 * second)?;
-    let verdict_ttl = within("verdict_ttl", verdict_ttl, default.verdict_ttl, tick * 3, 60 * second)?;
+    let verdict_ttl =
+        within("verdict_ttl", verdict_ttl, default.verdict_ttl, tick * 3, 60 * second)?;
     let rescan = within("rescan", rescan, default.rescan, second / 20, 600 * second)?;
     if let Some(slots) = &max_endpoints
         && !(1..=shedder_common::map::MAX_SLOTS).contains(slots.get_ref())
@@ -85,7 +87,10 @@ fn caller(caller: &file::Caller) -> Result<Caller, Complaint> {
             return Err(Complaint::at(pattern.span(), message));
         }
         if let Err(error) = glob::Pattern::new(text) {
-            return Err(Complaint::at(pattern.span(), format!("{text:?} is no cgroup pattern: {error}")));
+            return Err(Complaint::at(
+                pattern.span(),
+                format!("{text:?} is no cgroup pattern: {error}"),
+            ));
         }
         cgroups.push(text.clone());
     }
@@ -122,7 +127,8 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {
     list.iter()
         .map(|text| {
-            EndpointSpec::from_str(text.get_ref()).map_err(|error| Complaint::at(text.span(), error))
+            EndpointSpec::from_str(text.get_ref())
+                .map_err(|error| Complaint::at(text.span(), error))
         })
         .collect()
 }
@@ -132,7 +138,8 @@ fn binding(
     callers: &[Caller],
     services: &[Service],
 ) -> Result<Binding, Complaint> {
-    let caller = known("caller", &policy.caller, callers.iter().map(|caller| caller.name.as_str()))?;
+    let caller =
+        known("caller", &policy.caller, callers.iter().map(|caller| caller.name.as_str()))?;
     let service =
         known("service", &policy.service, services.iter().map(|service| service.name.as_str()))?;
     let mode = match policy.mode.as_ref().map(|mode| mode.get_ref().as_str()) {
@@ -140,7 +147,10 @@ fn binding(
         Some("enforce") => Mode::Enforce,
         Some(other) => {
             let span = policy.mode.as_ref().map_or(0..0, Spanned::span);
-            return Err(Complaint::at(span, format!("{other:?} is no mode; use observe or enforce")));
+            return Err(Complaint::at(
+                span,
+                format!("{other:?} is no mode; use observe or enforce"),
+            ));
         }
     };
     Ok(Binding { caller, service, policy: Arc::new(rules(policy, mode)?) })
@@ -184,12 +194,12 @@ fn known<'a>(
 }
 
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), Complaint> {
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if name.get_ref().is_empty() {
             return Err(Complaint::at(name.span(), format!("a {kind} needs a name")));
         }
-        if seen.insert(name.get_ref(), ()).is_some() {
+        if !seen.insert(name.get_ref()) {
             let message = format!("a second {kind} is called {:?}; rename one", name.get_ref());
             return Err(Complaint::at(name.span(), message));
         }

@@ -41,7 +41,10 @@ pub(super) fn errno(text: &Text) -> Result<Errno, Complaint> {
         let name = text.get_ref();
         Complaint::at(
             text.span(),
-            format!("{name:?} cannot be returned by a refused connect; use one of {}", known.join(", ")),
+            format!(
+                "{name:?} cannot be returned by a refused connect; use one of {}",
+                known.join(", ")
+            ),
         )
     })
 }

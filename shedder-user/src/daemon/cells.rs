@@ -134,9 +134,7 @@ impl Daemon {
     /// may still use them, and a breaker without traffic costs next to nothing.
     pub(super) fn add_named(&mut self, host: &str, port: u16, addresses: &[SocketAddr]) {
         let config = Arc::clone(&self.config);
-        let is_named = |spec: &EndpointSpec| {
-            matches!(spec, EndpointSpec::Name { host: h, port: p } if h == host && *p == port)
-        };
+        let is_named = |spec: &EndpointSpec| matches!(spec, EndpointSpec::Name { host: h, port: p } if h == host && *p == port);
         for (index, binding) in config.bindings.iter().enumerate() {
             if config.services[binding.service].endpoints.iter().any(is_named) {
                 for address in addresses {

@@ -133,9 +133,9 @@ impl Guard {
     /// Lets go of cgroups that no longer exist; the kernel has detached their programs already.
     fn drop_removed(&mut self) -> Vec<Change> {
         let cgroup2 = &self.cgroup2;
-        let gone = self.attached.extract_if(.., |path, guarded| {
-            !cgroup2.exists(path, guarded.attachment.cgroup().id)
-        });
+        let gone = self
+            .attached
+            .extract_if(.., |path, guarded| !cgroup2.exists(path, guarded.attachment.cgroup().id));
         let changes: Vec<Change> =
             gone.map(|(path, Guarded { caller, .. })| Change::Detached { path, caller }).collect();
         self.refused.retain(|path, _| cgroup2.mount().join(path.trim_start_matches('/')).is_dir());
@@ -154,7 +154,9 @@ impl Guard {
             Place::Covered => None,
             Place::Contested(other) => {
                 let name = &config.callers[caller].name;
-                let why = format!("it lies inside or around {other}, which belongs to another caller than {name}");
+                let why = format!(
+                    "it lies inside or around {other}, which belongs to another caller than {name}"
+                );
                 self.refuse(path, why)
             }
             Place::Free => match self.attach(kernel, &path, caller) {

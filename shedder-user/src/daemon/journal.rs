@@ -52,8 +52,15 @@ impl Journal {
         let next = transition.next.map(report::next);
         let observe = cell.policy.mode == Mode::Observe;
         info!(
-            caller = name.caller, service = name.service, endpoint = name.endpoint,
-            policy = cell.policy.name, from, to, cause, level = transition.level, observe,
+            caller = name.caller,
+            service = name.service,
+            endpoint = name.endpoint,
+            policy = cell.policy.name,
+            from,
+            to,
+            cause,
+            level = transition.level,
+            observe,
             "transition"
         );
         let text = format!(
@@ -61,7 +68,8 @@ impl Journal {
             name.caller,
             name.service,
             name.endpoint,
-            next.as_ref().map_or_else(String::new, |next| format!("; {} at {}", next.state, next.at)),
+            next.as_ref()
+                .map_or_else(String::new, |next| format!("; {} at {}", next.state, next.at)),
             if observe { " (only observed)" } else { "" },
         );
         let kind = EventKind::Transition {
@@ -98,12 +106,18 @@ impl Journal {
             Change::Attached { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "attached");
                 let text = format!("guarding {path} as {}", name(*caller));
-                self.push(EventKind::Attached { cgroup: path.clone(), caller: name(*caller) }, text);
+                self.push(
+                    EventKind::Attached { cgroup: path.clone(), caller: name(*caller) },
+                    text,
+                );
             }
             Change::Detached { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "detached");
                 let text = format!("{path} is gone and no longer guarded");
-                self.push(EventKind::Detached { cgroup: path.clone(), caller: name(*caller) }, text);
+                self.push(
+                    EventKind::Detached { cgroup: path.clone(), caller: name(*caller) },
+                    text,
+                );
             }
             Change::Refused { path, why } => self.error(&format!("{path} is not guarded: {why}")),
         }

@@ -25,7 +25,10 @@ impl Daemon {
 
     fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
         let endpoint: SocketAddr = order.endpoint.parse().map_err(|_not_an_address| {
-            format!("{:?} is no endpoint; write address:port, as `shedder status` shows it", order.endpoint)
+            format!(
+                "{:?} is no endpoint; write address:port, as `shedder status` shows it",
+                order.endpoint
+            )
         })?;
         let ttl = ttl(order)?;
         let reached = self.reached(endpoint, order.caller.as_deref())?;
@@ -54,7 +57,10 @@ impl Daemon {
         if let Some(caller) = caller
             && !callers.contains(&caller)
         {
-            return Err(format!("no caller is called {caller:?}; there are {}", callers.join(", ")));
+            return Err(format!(
+                "no caller is called {caller:?}; there are {}",
+                callers.join(", ")
+            ));
         }
         let reached: Vec<_> = self
             .cells
@@ -65,7 +71,9 @@ impl Daemon {
             .collect();
         if reached.is_empty() {
             let of = caller.map_or_else(String::new, |caller| format!(" for caller {caller}"));
-            return Err(format!("{endpoint} has no breaker{of}; `shedder status` lists those there are"));
+            return Err(format!(
+                "{endpoint} has no breaker{of}; `shedder status` lists those there are"
+            ));
         }
         Ok(reached)
     }
@@ -81,6 +89,6 @@ fn ttl(order: &Override) -> Result<Duration, String> {
     }
 }
 
-const DEFAULT_TTL: Duration = Duration::from_secs(300);
+const DEFAULT_TTL: Duration = Duration::from_mins(5);
 const MIN_TTL: Duration = Duration::from_millis(100);
-const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
+const MAX_TTL: Duration = Duration::from_hours(24);

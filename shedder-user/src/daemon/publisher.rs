@@ -22,9 +22,9 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         };
         let action = action(directive.shed, cell, cells, engine, now);
         let row = row(kernel, cell, &directive, action, *jiffies_per_second, expires);
-        let is_same = cell.published.is_some_and(|published| {
-            Verdict { expires_ns: row.expires_ns, ..published } == row
-        });
+        let is_same = cell
+            .published
+            .is_some_and(|published| Verdict { expires_ns: row.expires_ns, ..published } == row);
         if is_same && action == Action::Allow {
             continue;
         }
@@ -59,12 +59,9 @@ fn row(
         (_, Some(tokens)) => kernel.counters(cell.slot).tokens_taken + u64::from(tokens),
         (_, None) => 0,
     };
-    let per_second = jiffies_per_second.unwrap_or(0);
-    let hold_jiffies = match action {
-        Action::Delay(milliseconds) if per_second > 0 => {
-            (u32::from(milliseconds) * per_second / 1000).max(1)
-        }
-        Action::Delay(_) | Action::Allow | Action::Deny(_) | Action::Redirect(_) => 0,
+    let hold = match action {
+        Action::Delay(milliseconds) => Hold::new(milliseconds, jiffies_per_second.unwrap_or(0)),
+        Action::Allow | Action::Deny(_) | Action::Redirect(_) => Hold::default(),
     };
     Verdict {
         word: word.pack(),
@@ -75,9 +72,32 @@ fn row(
         generation: cell.slot.generation,
         failure_run_limit: cell.policy.failure_run_limit().unwrap_or(0),
         turns_to_skip: u32::from(cell.policy.turns_to_skip),
-        hold_jiffies,
-        jiffy_ns: 1_000_000_000_u32.checked_div(per_second).unwrap_or(0),
+        hold_jiffies: hold.jiffies,
+        hold_slack_ns: hold.slack_ns,
         reserved: 0,
+    }
+}
+
+/// How a hold is timed.
+///
+/// The kernel's timer wheel fires late, never early: by up to one step of the level the timer falls
+/// into, which is 1, 8, 64, … jiffies wide (`kernel/time/timer.c`). Asking for half a step less
+/// makes the error as often early as late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Hold {
+    jiffies: u32,
+    slack_ns: u32,
+}
+
+impl Hold {
+    fn new(milliseconds: u16, jiffies_per_second: u32) -> Self {
+        let Some(jiffy_ns) = 1_000_000_000_u32.checked_div(jiffies_per_second) else {
+            return Self::default();
+        };
+        let wanted = (u32::from(milliseconds) * jiffies_per_second / 1000).max(1);
+        let level = wanted.ilog2().saturating_sub(3) / 3;
+        let early = (1 << (3 * level) >> 1_u32).max(1).min(wanted - 1);
+        Self { jiffies: wanted - early, slack_ns: jiffy_ns.saturating_mul(early + 1) }
     }
 }
 
@@ -102,22 +122,37 @@ fn action(
 
 /// Another endpoint of the same service and caller that is closed, in the order of the policy
 /// file: siblings come before fallbacks.
-fn sibling<'a>(
-    cell: &Cell,
-    cells: &'a Cells,
-    engine: &Engine,
-    now: Monotonic,
-) -> Option<&'a Cell> {
+fn sibling<'a>(cell: &Cell, cells: &'a Cells, engine: &Engine, now: Monotonic) -> Option<&'a Cell> {
     cells.iter().find(|other| {
         other.id != cell.id
             && (other.caller, other.service) == (cell.caller, cell.service)
             && other.endpoint.is_ipv4() == cell.endpoint.is_ipv4()
-            && engine.view(other.id, now).is_some_and(|view| {
-                matches!(view.state, State::Closed | State::ForcedClosed)
-            })
+            && engine
+                .view(other.id, now)
+                .is_some_and(|view| matches!(view.state, State::Closed | State::ForcedClosed))
     })
 }
 
 fn epoch(verdict: &Verdict) -> u16 {
     shedder_common::verdict::epoch(verdict.word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_asks_for_half_a_timer_step_less() {
+        let hold = |milliseconds| {
+            let Hold { jiffies, slack_ns } = Hold::new(milliseconds, 250);
+            (jiffies, slack_ns / 1_000_000)
+        };
+        assert_eq!(hold(1), (1, 4));
+        assert_eq!(hold(20), (4, 8));
+        // From 64 jiffies on, the wheel turns in steps of eight.
+        assert_eq!(hold(252), (62, 8));
+        assert_eq!(hold(256), (60, 20));
+        assert_eq!(hold(2_048), (480, 132));
+        assert_eq!(Hold::new(100, 0), Hold::default());
+    }
 }

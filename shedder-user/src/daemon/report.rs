@@ -7,7 +7,9 @@ use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 
 use super::Daemon;
 use super::cells::{Cell, Cells};
-use crate::api::model::{Breaker, BreakerName, Cgroup, Next, Node, Reason, Status, Verdict, Window};
+use crate::api::model::{
+    Breaker, BreakerName, Cgroup, Next, Node, Reason, Status, Verdict, Window,
+};
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{self, Cause, Mode, Summary, View};
@@ -50,7 +52,8 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
 fn node(daemon: &Daemon) -> Node {
     let counters = daemon.kernel.node_counters();
     let (endpoints, max_endpoints) = daemon.kernel.slot_usage();
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Node {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -95,11 +98,8 @@ pub(super) fn next(next: engine::Next) -> Next {
 
 pub(super) fn window(summary: &Summary) -> Window {
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-    let share = if summary.attempts == 0 {
-        0.0
-    } else {
-        summary.failures as f64 / summary.attempts as f64
-    };
+    let share =
+        if summary.attempts == 0 { 0.0 } else { summary.failures as f64 / summary.attempts as f64 };
     Window {
         attempts: summary.attempts,
         failures: summary.failures,

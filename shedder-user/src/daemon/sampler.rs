@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_sample_is_what_was_added() {
-        let before = SlotCounters { responses: 5, refused: 2, failure_run: 2, ..SlotCounters::CLEAR };
+        let before =
+            SlotCounters { responses: 5, refused: 2, failure_run: 2, ..SlotCounters::CLEAR };
         let now = SlotCounters { responses: 6, refused: 4, failure_run: 1, ..before };
         let sample = difference(&now, &before);
         assert_eq!((sample.successes, sample.failures(), sample.failure_run), (1, 2, 1));

@@ -57,7 +57,7 @@ pub fn check(config: &Config) -> anyhow::Result<Plan> {
 
 impl Daemon {
     /// Loads, fills in the endpoints that are known, attaches.
-    pub(super) fn start(config: Arc<Config>, options: &RunOptions) -> anyhow::Result<Self> {
+    pub(super) fn start(config: Arc<Config>, options: RunOptions) -> anyhow::Result<Self> {
         require_privileges()?;
         let started = clock::now();
         let cgroup2 = Cgroup2::find()?;
@@ -73,11 +73,8 @@ impl Daemon {
         if left_behind > 0 {
             warn!(links = left_behind, "removed what an earlier daemon left attached");
         }
-        let pins = if options.detach_on_exit {
-            None
-        } else {
-            Some(Pins::prepare(&config.node.pin_dir)?)
-        };
+        let pins =
+            if options.detach_on_exit { None } else { Some(Pins::prepare(&config.node.pin_dir)?) };
         let mut daemon = Self {
             engine: Engine::new(started.as_nanos()),
             cells: Cells::default(),
@@ -129,10 +126,8 @@ impl Daemon {
 
 /// The length of a jiffy, if a policy holds connects.
 fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> {
-    let delaying = config
-        .bindings
-        .iter()
-        .find(|binding| matches!(binding.policy.shed, ShedAction::Delay(_)));
+    let delaying =
+        config.bindings.iter().find(|binding| matches!(binding.policy.shed, ShedAction::Delay(_)));
     let Some(binding) = delaying else { return Ok(None) };
     let per_second = kernel.jiffies_per_second().with_context(|| {
         format!(

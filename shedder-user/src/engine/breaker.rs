@@ -1,4 +1,4 @@
-//! One breaker: Closed → Open → HalfOpen → Recovering → Closed, under an operator's overlay.
+//! One breaker: closed → open → half-open → recovering → closed, under an operator's overlay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ impl Breaker {
     /// Does what was due at or before `now`.
     pub(super) fn handle_timeout(&mut self, now: Monotonic) -> Option<Change> {
         if self.overlay.is_some_and(|overlay| overlay.until <= now) {
-            return self.end_overlay(now);
+            return Some(self.end_overlay(now));
         }
         match &self.stage {
             Stage::Closed => {
@@ -147,7 +147,9 @@ impl Breaker {
             Stage::HalfOpen(probing) if probing.deadline.is_some_and(|at| at <= now) => {
                 self.conclude_probing(now)
             }
-            Stage::Recovering { until, .. } if *until <= now => self.close(Cause::RampComplete, now),
+            Stage::Recovering { until, .. } if *until <= now => {
+                self.close(Cause::RampComplete, now)
+            }
             Stage::Open { .. } | Stage::HalfOpen(_) | Stage::Recovering { .. } => None,
         }
     }
@@ -162,15 +164,15 @@ impl Breaker {
         [stage, self.overlay.map(|overlay| overlay.until)].into_iter().flatten().min()
     }
 
-    pub(super) fn force(&mut self, force: Force, ttl: Duration, now: Monotonic) -> Option<Change> {
+    pub(super) fn force(&mut self, force: Force, ttl: Duration, now: Monotonic) -> Change {
         let from = self.state();
         self.overlay = Some(Overlay { force, until: now.plus(ttl) });
         self.since = now;
         self.new_epoch();
-        Some(self.change(from, self.state(), Cause::Forced(force, ttl), now))
+        self.change(from, self.state(), Cause::Forced(force, ttl), now)
     }
 
-    pub(super) fn reset(&mut self, now: Monotonic) -> Option<Change> {
+    pub(super) fn reset(&mut self, now: Monotonic) -> Change {
         let from = self.state();
         self.overlay = None;
         self.level = 0;
@@ -180,7 +182,7 @@ impl Breaker {
         self.stage = Stage::Closed;
         self.since = now;
         self.new_epoch();
-        Some(self.change(from, self.state(), Cause::Reset, now))
+        self.change(from, self.state(), Cause::Reset, now)
     }
 
     pub(super) fn directive(&self, now: Monotonic) -> Directive {
@@ -191,8 +193,13 @@ impl Breaker {
             admit_permille,
             epoch: self.epoch,
         };
-        let passes =
-            Directive { shed: None, observe: false, tokens: None, admit_permille: 0, epoch: self.epoch };
+        let passes = Directive {
+            shed: None,
+            observe: false,
+            tokens: None,
+            admit_permille: 0,
+            epoch: self.epoch,
+        };
         match (self.overlay.map(|overlay| overlay.force), &self.stage) {
             (Some(Force::Closed), _) | (None, Stage::Closed) => passes,
             // An operator's order acts, whatever the policy's mode.
@@ -309,14 +316,14 @@ impl Breaker {
 
     /// After a forced open time the endpoint is probed first; after a hold the evidence gathered
     /// meanwhile takes effect.
-    fn end_overlay(&mut self, now: Monotonic) -> Option<Change> {
+    fn end_overlay(&mut self, now: Monotonic) -> Change {
         let from = self.state();
         if self.overlay.take().is_some_and(|overlay| overlay.force == Force::Open) {
             self.stage = Stage::HalfOpen(Probing::default());
         }
         self.since = now;
         self.new_epoch();
-        Some(self.change(from, self.state(), Cause::ForceEnded, now))
+        self.change(from, self.state(), Cause::ForceEnded, now)
     }
 
     fn change(&self, from: State, to: State, cause: Cause, now: Monotonic) -> Change {
@@ -342,9 +349,7 @@ impl Breaker {
         match &self.stage {
             Stage::Closed => None,
             Stage::Open { until } => Some(Next { state: State::HalfOpen, at: *until }),
-            Stage::HalfOpen(probing) => {
-                probing.deadline.map(|at| Next { state: State::Open, at })
-            }
+            Stage::HalfOpen(probing) => probing.deadline.map(|at| Next { state: State::Open, at }),
             Stage::Recovering { until, .. } => Some(Next { state: State::Closed, at: *until }),
         }
     }

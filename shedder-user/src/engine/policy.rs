@@ -131,7 +131,12 @@ impl Policy {
         if max < base {
             return Err(InvalidPolicy::MaxBelowBase { max: *max, base: *base });
         }
-        range("open.jitter", *jitter_permille <= 1000, f64::from(*jitter_permille) / 1000.0, "0 to 1")?;
+        range(
+            "open.jitter",
+            *jitter_permille <= 1000,
+            f64::from(*jitter_permille) / 1000.0,
+            "0 to 1",
+        )?;
         let HalfOpenRule { tokens, successes, deadline } = &self.half_open;
         range("half_open.tokens", (1..=10_000).contains(tokens), tokens, "1 to 10000")?;
         range("half_open.successes", *successes >= 1, successes, "1 to half_open.tokens")?;
@@ -148,7 +153,12 @@ impl Policy {
             "0.001 to 1",
         )?;
         if let ShedAction::Delay(milliseconds) = self.shed {
-            range("open.delay", (1..=MAX_DELAY_MS).contains(&milliseconds), milliseconds, "1ms to 10s")?;
+            range(
+                "open.delay",
+                (1..=MAX_DELAY_MS).contains(&milliseconds),
+                milliseconds,
+                "1ms to 10s",
+            )?;
         }
         duration("caller_timeout", self.caller_timeout, "1ms to 1h", MILLISECOND..=HOUR)?;
         Ok(self)
@@ -177,7 +187,7 @@ pub(super) fn duration(
 pub(super) fn range(
     field: &'static str,
     is_inside: bool,
-    value: impl ToString,
+    value: impl std::fmt::Display,
     range: &'static str,
 ) -> Result<(), InvalidPolicy> {
     if is_inside {
@@ -189,5 +199,5 @@ pub(super) fn range(
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MIN_OPEN: Duration = Duration::from_millis(10);
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 const MAX_DELAY_MS: u16 = 10_000;

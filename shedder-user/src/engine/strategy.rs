@@ -113,9 +113,8 @@ impl Strategy {
             Self::FailureShare { at_least, z, min_attempts, window } => {
                 let (attempts, failures) = outcomes.outcomes(window, now);
                 let bound = wilson_lower_bound(failures, attempts, z);
-                (attempts >= min_attempts.max(1) && bound >= at_least).then_some(
-                    Reason::FailureShare { failures, attempts, bound, at_least, window },
-                )
+                (attempts >= min_attempts.max(1) && bound >= at_least)
+                    .then_some(Reason::FailureShare { failures, attempts, bound, at_least, window })
             }
             Self::Latency { signal, quantile_permille, over, min_samples, window } => {
                 let latencies = match signal {
@@ -162,9 +161,12 @@ impl Strategy {
 
     pub(super) fn check(&self) -> Result<(), InvalidPolicy> {
         match *self {
-            Self::Consecutive { failures } => {
-                range("trip.consecutive", (1..=100_000).contains(&failures), failures, "1 to 100000")
-            }
+            Self::Consecutive { failures } => range(
+                "trip.consecutive",
+                (1..=100_000).contains(&failures),
+                failures,
+                "1 to 100000",
+            ),
             Self::FailureShare { at_least, z, window, min_attempts: _ } => {
                 range(
                     "trip.failure_share.at_least",
@@ -252,9 +254,9 @@ pub(super) fn wilson_lower_bound(failures: u64, attempts: u64, z: f64) -> f64 {
 
 const WINDOW_TEXT: &str = "100ms to 1h";
 const MIN_WINDOW: Duration = Duration::from_millis(100);
-const MAX_WINDOW: Duration = Duration::from_secs(3600);
+const MAX_WINDOW: Duration = Duration::from_hours(1);
 const MIN_LATENCY: Duration = Duration::from_micros(1);
-const MAX_LATENCY: Duration = Duration::from_secs(60);
+const MAX_LATENCY: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -286,9 +288,6 @@ mod tests {
             samples: 41,
             window: Duration::from_secs(10),
         };
-        assert_eq!(
-            reason.to_string(),
-            "p99 of 41 response times in 10s is 2.0s (limit 500ms)"
-        );
+        assert_eq!(reason.to_string(), "p99 of 41 response times in 10s is 2.0s (limit 500ms)");
     }
 }

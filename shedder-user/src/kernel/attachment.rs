@@ -95,10 +95,10 @@ impl Attachment {
         let connect4 = keep("connect4", attach_connect(programs, &cgroup, "connect4")?.try_into())?;
         for attach_type in [INET4_CONNECT, INET6_CONNECT] {
             let key = CgroupStorageKey::new(cgroup.id, attach_type);
-            programs.callers.insert(key, caller, 0).map_err(|source| AttachError::Caller {
-                cgroup: cgroup.name.clone(),
-                source,
-            })?;
+            programs
+                .callers
+                .insert(key, caller, 0)
+                .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
         }
         Ok(Self {
             _connect4: connect4,

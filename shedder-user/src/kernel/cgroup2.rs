@@ -29,7 +29,9 @@ pub struct GuardedCgroup {
 #[derive(Debug, thiserror::Error)]
 pub enum Cgroup2Error {
     /// Nothing to guard.
-    #[error("no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup")]
+    #[error(
+        "no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup"
+    )]
     NotMounted,
     /// The list of mounts cannot be read.
     #[error("/proc/self/mountinfo cannot be read: {0}")]
@@ -90,8 +92,7 @@ impl Cgroup2 {
     /// Opens a cgroup and locks it against other daemons.
     pub fn guard(&self, name: &str) -> Result<GuardedCgroup, Cgroup2Error> {
         let open = |source| Cgroup2Error::Open { name: name.to_owned(), source };
-        let directory =
-            File::open(self.mount.join(name.trim_start_matches('/'))).map_err(open)?;
+        let directory = File::open(self.mount.join(name.trim_start_matches('/'))).map_err(open)?;
         let id = directory.metadata().map_err(open)?.ino();
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(GuardedCgroup { name: name.to_owned(), id, directory }),

@@ -30,10 +30,7 @@ impl Features {
     pub fn probe() -> Self {
         let return_value =
             is_helper_supported(ProgramType::CgroupSockAddr, BpfHelper::BPF_FUNC_set_retval);
-        Self {
-            return_value: return_value.unwrap_or(false),
-            sk_err_offset: layout::sk_err_offset(),
-        }
+        Self { return_value: return_value.unwrap_or(false), sk_err_offset: layout::sk_err_offset() }
     }
 
     /// Everything missing.

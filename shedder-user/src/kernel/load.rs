@@ -6,9 +6,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use aya::maps::{Array, CgroupStorage, HashMap, Map, MapData, MapError, RingBuf};
-use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramError, SockOps, TestRun as _, TestRunOptions};
-use aya_log::EbpfLogger;
+use aya::programs::{
+    CgroupSkb, CgroupSockAddr, ProgramError, SockOps, TestRun as _, TestRunOptions,
+};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
 use shedder_common::histogram::HISTOGRAM_KINDS;
 use shedder_common::map;
 
@@ -112,7 +114,9 @@ fn attempt(
         .map_max_entries(map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)
         .verifier_log_level(log)
         .load(object)
-        .map_err(|error| if is_not_permitted(&error) { LoadError::NotPermitted } else { error.into() })?;
+        .map_err(
+            |error| if is_not_permitted(&error) { LoadError::NotPermitted } else { error.into() },
+        )?;
     for (name, hook) in PROGRAMS {
         load_program(&mut ebpf, name, hook).map_err(|source| LoadError::Program {
             hook,
@@ -132,14 +136,19 @@ fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str) -> Result<(), ProgramEr
     }
 }
 
-fn assemble(mut ebpf: Ebpf, options: &LoadOptions, features: Features) -> Result<Kernel, LoadError> {
+fn assemble(
+    mut ebpf: Ebpf,
+    options: &LoadOptions,
+    features: Features,
+) -> Result<Kernel, LoadError> {
     let slots = SlotTable::new(
         HashMap::try_from(take(&mut ebpf, map::SLOTS)).map_err(at(map::SLOTS))?,
         aya::maps::LpmTrie::try_from(take(&mut ebpf, map::DESTINATIONS))
             .map_err(at(map::DESTINATIONS))?,
         options.slots,
     );
-    let callers = CgroupStorage::try_from(take(&mut ebpf, map::CALLERS)).map_err(at(map::CALLERS))?;
+    let callers =
+        CgroupStorage::try_from(take(&mut ebpf, map::CALLERS)).map_err(at(map::CALLERS))?;
     let events = RingBuf::try_from(take(&mut ebpf, map::EVENTS)).map_err(at(map::EVENTS))?;
     let logs = options.debug.then(|| EbpfLogger::init(&mut ebpf)).transpose()?;
     Ok(Kernel {

@@ -27,8 +27,7 @@ impl<T: Pod> Mapping<T> {
         // The kernel rounds a row up to eight bytes; ours are multiples of it.
         const { assert!(size_of::<T>().is_multiple_of(8)) };
         let length = size_of::<T>() * rows as usize;
-        let memory =
-            MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())?;
+        let memory = MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())?;
         Ok(Self { memory, rows, row: PhantomData })
     }
 
@@ -46,21 +45,23 @@ impl<T: Pod> Mapping<T> {
 
     /// Stores one 64-bit field of a row so that a program sees the old value or the new one.
     pub(super) fn store(&mut self, row: u32, offset: usize, value: u64) {
-        let field = self.field(row, offset).cast::<u64>();
+        let field: *mut u64 = self.field(row, offset);
         // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
         unsafe { AtomicU64::from_ptr(field) }.store(value, Ordering::Release);
     }
 
     /// As [`Mapping::store`], for a 32-bit field.
     pub(super) fn store_u32(&mut self, row: u32, offset: usize, value: u32) {
-        let field = self.field(row, offset).cast::<u32>();
+        let field: *mut u32 = self.field(row, offset);
         // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
         unsafe { AtomicU32::from_ptr(field) }.store(value, Ordering::Release);
     }
 
-    fn field(&self, row: u32, offset: usize) -> *mut u8 {
-        assert!(offset < size_of::<T>(), "offset {offset} of a row of {} bytes", size_of::<T>());
-        self.at(row).cast::<u8>().wrapping_add(offset)
+    /// Where a field of a row lies, in units of itself.
+    fn field<F>(&self, row: u32, offset: usize) -> *mut F {
+        let is_inside = offset + size_of::<F>() <= size_of::<T>();
+        assert!(is_inside && offset.is_multiple_of(size_of::<F>()), "no field at offset {offset}");
+        self.at(row).cast::<F>().wrapping_add(offset / size_of::<F>())
     }
 
     /// Where a row lies. Rows are numbered by slots, which the slot table keeps in range.

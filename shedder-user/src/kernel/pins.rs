@@ -60,7 +60,11 @@ impl Pins {
         }
         let metadata = fs::symlink_metadata(directory).map_err(failed)?;
         let is_ours = metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o077 == 0;
-        if is_ours { Ok(Self { directory: directory.to_owned() }) } else { Err(PinError::Untrusted(directory.to_owned())) }
+        if is_ours {
+            Ok(Self { directory: directory.to_owned() })
+        } else {
+            Err(PinError::Untrusted(directory.to_owned()))
+        }
     }
 
     /// Removes every link an earlier daemon left, which detaches its programs; how many there were.
@@ -81,7 +85,12 @@ impl Pins {
         Ok(removed)
     }
 
-    pub(super) fn pin(&self, link: FdLink, cgroup: u64, hook: &str) -> Result<PinnedLink, PinError> {
+    pub(super) fn pin(
+        &self,
+        link: FdLink,
+        cgroup: u64,
+        hook: &str,
+    ) -> Result<PinnedLink, PinError> {
         let path = self.directory.join(format!("{cgroup}-{hook}"));
         link.pin(&path).map_err(|source| PinError::Pin { path, source })
     }

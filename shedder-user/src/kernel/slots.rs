@@ -59,7 +59,8 @@ impl SlotTable {
 
     /// Shows a reserved slot to the programs.
     pub(super) fn publish(&mut self, key: &EndpointKey, slot: SlotRef) -> Result<(), SlotError> {
-        let (key_bytes, slot_bytes) = (bytemuck::cast::<_, KeyBytes>(*key), bytemuck::cast::<_, SlotBytes>(slot));
+        let (key_bytes, slot_bytes) =
+            (bytemuck::cast::<_, KeyBytes>(*key), bytemuck::cast::<_, SlotBytes>(slot));
         self.slots
             .insert(key_bytes, slot_bytes, 0)
             .map_err(|source| SlotError::Map { map: "SLOTS", source })?;

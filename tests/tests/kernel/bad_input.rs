@@ -124,7 +124,8 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let text = policy(&cgroup, &[backend.addr()], LASTING);
     let daemon = Daemon::start(&text).expect("it starts");
     let file = daemon.socket().with_file_name("shedder.toml");
-    let second = daemon.command(&["run", "--config", file.to_str().expect("text")]).expect("it runs");
+    let second =
+        daemon.command(&["run", "--config", file.to_str().expect("text")]).expect("it runs");
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("another shedder (pid {})", daemon.pid())), "{said}");

@@ -19,7 +19,8 @@ fn trip_hold_and_reset_steer_a_breaker() {
     let state = || daemon.breaker(backend.addr()).expect("it has one").state;
     assert!(answered());
 
-    let said = daemon.succeed(&["trip", &endpoint, "--caller", "app", "--for", "1h"]).expect("root");
+    let said =
+        daemon.succeed(&["trip", &endpoint, "--caller", "app", "--for", "1h"]).expect("root");
     assert_eq!(said, format!("tripped for 1h: app calling db at {endpoint}\n"));
     assert_eq!((state().as_str(), answered()), ("forced_open", false));
 
@@ -78,11 +79,22 @@ fn status_and_events_show_what_people_need() {
     assert!(past.contains("closed -> open, because 3 failures in a row"), "{past}");
     // The contract of `status --json`, by its names.
     let json: serde_json::Value =
-        serde_json::from_str(&daemon.succeed(&["status", "--json"]).expect("it answers")).expect("JSON");
+        serde_json::from_str(&daemon.succeed(&["status", "--json"]).expect("it answers"))
+            .expect("JSON");
     let breaker = &json["breakers"][0];
     for field in [
-        "caller", "service", "policy", "endpoint", "state", "since", "reason", "window", "verdict",
-        "shed_total", "allowed_total", "next",
+        "caller",
+        "service",
+        "policy",
+        "endpoint",
+        "state",
+        "since",
+        "reason",
+        "window",
+        "verdict",
+        "shed_total",
+        "allowed_total",
+        "next",
     ] {
         assert!(!breaker[field].is_null(), "{field} is missing");
     }

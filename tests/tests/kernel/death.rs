@@ -39,8 +39,7 @@ fn pinned_verdicts_expire_after_sigkill() {
     let pins = bpffs.0.join("shedder");
     let node = format!("[node]\nverdict_ttl = \"2s\"\npin_dir = \"{}\"\n", pins.display());
     let text = node + &policy(&cgroup, &[backend.addr()], LASTING);
-    let mut daemon =
-        Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
+    let mut daemon = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
     let events = daemon.events().expect("it answers");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
     events.wait_for_state(backend.addr(), "open").expect("it opens");
@@ -89,8 +88,8 @@ fn without_pins_traffic_flows_at_once_after_sigkill() {
 fn verdicts_of_a_stopped_daemon_expire() {
     let (mut caller, cgroup) = caller("stopped");
     let backend = backend(Behaviour::Refuse);
-    let text = "[node]\nverdict_ttl = \"1s\"\n".to_owned()
-        + &policy(&cgroup, &[backend.addr()], LASTING);
+    let text =
+        "[node]\nverdict_ttl = \"1s\"\n".to_owned() + &policy(&cgroup, &[backend.addr()], LASTING);
     let daemon = Daemon::start(&text).expect("it starts");
     let events = daemon.events().expect("it answers");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");

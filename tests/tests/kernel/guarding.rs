@@ -48,8 +48,8 @@ fn endpoints_of_a_network_are_discovered() {
     let (mut caller, cgroup) = caller("discover");
     let backend = backend(Behaviour::Refuse);
     let network = format!("127.0.0.0/8:{}", backend.addr().port());
-    let text = policy(&cgroup, &[backend.addr()], LASTING)
-        .replace(&backend.addr().to_string(), &network);
+    let text =
+        policy(&cgroup, &[backend.addr()], LASTING).replace(&backend.addr().to_string(), &network);
     let daemon = Daemon::start(&text).expect("it starts");
     let events = daemon.events().expect("it answers");
     assert!(daemon.status().expect("it answers").breakers.is_empty());

@@ -48,8 +48,8 @@ fn one_callers_breaker_is_not_anothers() {
 fn observing_changes_nothing_and_counts_what_it_would() {
     let (mut caller, cgroup) = caller("observed");
     let backend = backend(Behaviour::Refuse);
-    let text =
-        policy(&cgroup, &[backend.addr()], LASTING).replace("mode = \"enforce\"", "mode = \"observe\"");
+    let text = policy(&cgroup, &[backend.addr()], LASTING)
+        .replace("mode = \"enforce\"", "mode = \"observe\"");
     let daemon = Daemon::start(&text).expect("it starts");
     let events = daemon.events().expect("it answers");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");

@@ -11,14 +11,7 @@ pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Long enough for anything that is going to happen at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Trips after three failures, probes soon, recovers within a second.
-pub(crate) const QUICK: &str = r#"
-trip = { consecutive = 3, without = ["failure_share"] }
-open = { base = "500ms", max = "8s", jitter = 0.0 }
-recovery = { ramp = "1s", from = 0.2 }
-"#;
-
-/// As [`QUICK`], but once open it stays open for the length of any test.
+/// Trips after three failures, and once open stays open for the length of any test.
 pub(crate) const LASTING: &str = r#"
 trip = { consecutive = 3, without = ["failure_share"] }
 open = { base = "10m", max = "10m", jitter = 0.0 }
@@ -55,22 +48,6 @@ pub(crate) fn policy_for(
         ));
     }
     text
-}
-
-/// Calls until one is refused by the verdict, which must be within `most` calls; the failures
-/// before it.
-pub(crate) fn call_until_shed(caller: &mut Caller, backend: &Backend, most: u32) -> u32 {
-    for failed in 0..=most {
-        let accepted = backend.accepted();
-        let call = caller.call(backend.addr(), PATIENCE).expect("the caller lives");
-        let is_shed = call.connect_errno() == Some(libc::ECONNREFUSED)
-            && backend.accepted() == accepted
-            && call.connect_us < 1_000_000;
-        if is_shed {
-            return failed;
-        }
-    }
-    panic!("not shed after {most} calls");
 }
 
 /// Asserts that every call got its answer.

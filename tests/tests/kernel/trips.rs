@@ -14,10 +14,7 @@ use crate::scene::{LASTING, PATIENCE, backend, caller, policy};
 fn a_refusing_endpoint_is_opened_and_no_syn_leaves() {
     let (mut caller, cgroup) = caller("refuse");
     let backend = backend(Behaviour::Refuse);
-    let rules = format!("{LASTING}open.errno = \"EHOSTUNREACH\"").replace(
-        "open = { base = \"10m\", max = \"10m\", jitter = 0.0 }\nopen.errno = \"EHOSTUNREACH\"",
-        "open = { base = \"10m\", max = \"10m\", jitter = 0.0, errno = \"EHOSTUNREACH\" }",
-    );
+    let rules = LASTING.replace("open = {", "open = { errno = \"EHOSTUNREACH\",");
     let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], &rules)).expect("it starts");
     let events = daemon.events().expect("it answers");
     let wire = SynCounter::on_loopback(backend.addr().port()).expect("root may count packets");
@@ -30,7 +27,11 @@ fn a_refusing_endpoint_is_opened_and_no_syn_leaves() {
 
     let call = caller.call(backend.addr(), PATIENCE).expect("the caller lives");
     assert_eq!(call.connect_errno(), Some(libc::EHOSTUNREACH));
-    assert_eq!(wire.count().expect("the counter lives"), 3, "only the first three reached the wire");
+    assert_eq!(
+        wire.count().expect("the counter lives"),
+        3,
+        "only the first three reached the wire"
+    );
 
     let breaker = daemon.breaker(backend.addr()).expect("it has a breaker");
     assert_eq!((breaker.state.as_str(), breaker.shed_total, breaker.allowed_total), ("open", 1, 3));
@@ -57,8 +58,6 @@ open = { base = "10m", max = "10m" }
     let call = caller.call(backend.addr(), PATIENCE).expect("the caller lives");
     assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED));
     assert_eq!(backend.accepted(), 3);
-    let window = daemon.status().expect("it answers");
-    assert_eq!(window.breakers.len(), 1);
 }
 
 /// Nor this one.
@@ -69,7 +68,8 @@ fn an_endpoint_that_accepts_and_then_resets_is_opened() {
     {
         let (mut caller, cgroup) = caller("reset");
         let backend = backend(behaviour);
-        let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
+        let daemon =
+            Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
         let events = daemon.events().expect("it answers");
         for call in caller.call_many(backend.addr(), 3, PATIENCE).expect("the caller lives") {
             assert!(!call.answered(), "{behaviour:?}");
