@@ -47,13 +47,34 @@ impl Daemon {
         Self::start_in(Arc::new(directory), arguments)
     }
 
+    /// Starts a daemon that cannot see the kernel's types.
+    pub fn start_without_types(policy: &str) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
+        fs::write(directory.path().join("shedder.toml"), policy)?;
+        // In a mount namespace of its own; `exec` makes the daemon the process that was started.
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(program()?);
+        Self::launch(command, Arc::new(directory), &["--without-btf"])
+    }
+
     /// Starts another daemon with the file and the socket of an earlier one.
     pub fn start_at(earlier: &Self, arguments: &[&str]) -> Result<Self> {
         Self::start_in(Arc::clone(&earlier.directory), arguments)
     }
 
     fn start_in(directory: Arc<TempDir>, arguments: &[&str]) -> Result<Self> {
-        let process = Command::new(program()?)
+        Self::launch(Command::new(program()?), directory, arguments)
+    }
+
+    fn launch(mut command: Command, directory: Arc<TempDir>, arguments: &[&str]) -> Result<Self> {
+        let process = command
             .args(["run", "--config"])
             .arg(directory.path().join("shedder.toml"))
             .arg("--socket")
@@ -190,6 +211,15 @@ impl Drop for Daemon {
 }
 
 impl Events {
+    /// The next event, if there is one within `patience`.
+    pub fn next_within(&self, patience: Duration) -> Result<Option<Event>> {
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => Ok(Some(serde_json::from_str(&line).context(line)?)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => bail!("the daemon's events have ended"),
+        }
+    }
+
     /// The next event for which `wanted` gives something.
     pub fn wait_for<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
         let deadline = now() + PATIENCE;

@@ -29,6 +29,9 @@ pub(super) struct Run {
     /// Detach when stopping; `false` leaves the programs pinned, and their verdicts expire
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     detach_on_exit: bool,
+    /// Run on a kernel that publishes no types, telling some failures apart by time alone
+    #[arg(long)]
+    without_btf: bool,
     /// Log every decision of the programs in the kernel; costs time on every connect
     #[arg(long)]
     debug_programs: bool,
@@ -44,13 +47,16 @@ impl Run {
         if let Some(socket) = self.socket {
             config.node.socket = socket;
         }
+        let options = RunOptions {
+            detach_on_exit: self.detach_on_exit,
+            without_btf: self.without_btf,
+            debug: self.debug_programs,
+        };
+        log(self.log_json, self.debug_programs);
         if self.check_only {
-            report(&daemon::check(&config)?);
+            report(&daemon::check(&config, options)?);
             return Ok(());
         }
-        log(self.log_json, self.debug_programs);
-        let options =
-            RunOptions { detach_on_exit: self.detach_on_exit, debug: self.debug_programs };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Operation(error.into()))?;
         Ok(runtime.block_on(daemon::run(config, options))?)

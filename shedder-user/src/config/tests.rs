@@ -40,6 +40,28 @@ fn a_good_file_is_taken() {
     assert_eq!(policy.open.base, Duration::from_secs(1));
 }
 
+/// The annotated file is the manual: it parses, and what it shows as defaults are the defaults.
+#[test]
+fn the_annotated_file_shows_the_defaults() {
+    let annotated = include_str!("../../../config/shedder.toml");
+    let shown = Config::parse("config/shedder.toml", annotated).expect("it is good");
+    let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ");
+    // Everything commented out, but for what has no default, switched on.
+    let without_default = ["#socket_group", "#unit", "#fallback", "#trip.without", "#trip.latency"];
+    let switched_on: String = annotated
+        .lines()
+        .map(|line| {
+            let has_default = !without_default.iter().any(|start| line.starts_with(start));
+            let line = if is_setting(line) && has_default { &line[1..] } else { line };
+            format!("{line}\n")
+        })
+        .collect();
+    let explicit = Config::parse("config/shedder.toml", &switched_on).expect("it is good");
+    assert_eq!(explicit.node, Node::default());
+    assert_eq!(explicit.node, shown.node);
+    assert_eq!(explicit.bindings[0].policy, shown.bindings[0].policy);
+}
+
 #[test]
 fn the_mode_is_observe_unless_the_file_says_enforce() {
     let config = Config::parse("f", &GOOD.replace("mode = \"enforce\"\n", "")).expect("good");

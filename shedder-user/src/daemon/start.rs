@@ -22,6 +22,8 @@ use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins};
 pub struct RunOptions {
     /// Detach everything when stopping; otherwise links stay pinned.
     pub detach_on_exit: bool,
+    /// Run although the kernel publishes no types, and tell some failures apart by time alone.
+    pub without_btf: bool,
     /// Log every decision of the programs.
     pub debug: bool,
 }
@@ -38,11 +40,11 @@ pub struct Plan {
 }
 
 /// Does everything but attaching: finds cgroups and lets the kernel verify the programs.
-pub fn check(config: &Config) -> anyhow::Result<Plan> {
+pub fn check(config: &Config, options: RunOptions) -> anyhow::Result<Plan> {
     require_privileges()?;
     let cgroup2 = Cgroup2::find()?;
     let plan = Guard::plan(&cgroup2, config)?;
-    let kernel = Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: false })?;
+    let kernel = load(config, options)?;
     let degradations = kernel.features().degradations();
     Ok(Plan {
         cgroups: plan
@@ -63,8 +65,7 @@ impl Daemon {
         let cgroup2 = Cgroup2::find()?;
         // Before anything is loaded, because this is where most configurations are wrong.
         let plan = Guard::plan(&cgroup2, &config)?;
-        let mut kernel =
-            Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: options.debug })?;
+        let mut kernel = load(&config, options)?;
         for degradation in kernel.features().degradations() {
             warn!("{degradation}");
         }
@@ -121,6 +122,17 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+}
+
+fn load(config: &Config, options: RunOptions) -> anyhow::Result<Kernel> {
+    let kernel =
+        Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: options.debug })?;
+    match &kernel.features().sk_err_offset {
+        Err(error) if !options.without_btf => bail!(
+            "{error}; without it a refusal and a caller that gives up can look alike; accept that with --without-btf"
+        ),
+        _ => Ok(kernel),
     }
 }
 

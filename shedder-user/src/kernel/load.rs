@@ -46,15 +46,15 @@ pub enum LoadError {
         "not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
     )]
     NotPermitted,
-    /// The kernel refused a program.
-    #[error("the kernel refused the {hook} program: {source}; {remedy}")]
+    /// The kernel refused a program. Its verifier's story is in the log, at level debug.
+    #[error(
+        "the kernel refused the {hook} program: {source}; `shedder doctor` tells what this kernel lacks, SHEDDER_LOG=debug why"
+    )]
     Program {
         /// Its hook.
         hook: &'static str,
-        /// What would help.
-        remedy: &'static str,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The object could not be turned into maps and programs.
     #[error("the BPF object cannot be loaded: {0}")]
@@ -90,8 +90,7 @@ pub(super) fn load(options: &LoadOptions) -> Result<Kernel, LoadError> {
         }
         other => other,
     }
-    .map(|ebpf| assemble(ebpf, options, features))
-    .and_then(|kernel| kernel)
+    .and_then(|ebpf| assemble(ebpf, options, features))
 }
 
 fn attempt(
@@ -118,11 +117,7 @@ fn attempt(
             |error| if is_not_permitted(&error) { LoadError::NotPermitted } else { error.into() },
         )?;
     for (name, hook) in PROGRAMS {
-        load_program(&mut ebpf, name, hook).map_err(|source| LoadError::Program {
-            hook,
-            remedy: "`shedder doctor` tells what this kernel lacks",
-            source: Box::new(source),
-        })?;
+        load_program(&mut ebpf, name, hook).map_err(|error| refused(hook, error))?;
     }
     Ok(ebpf)
 }
@@ -134,6 +129,17 @@ fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str) -> Result<(), ProgramEr
         "sockops" => <&mut SockOps>::try_from(program)?.load(),
         _ => <&mut CgroupSkb>::try_from(program)?.load(),
     }
+}
+
+fn refused(hook: &'static str, error: ProgramError) -> LoadError {
+    let source: Box<dyn std::error::Error + Send + Sync> = match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            tracing::debug!(hook, "the verifier said: {verifier_log}");
+            io_error.into()
+        }
+        other => other.into(),
+    };
+    LoadError::Program { hook, source }
 }
 
 fn assemble(

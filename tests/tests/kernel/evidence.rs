@@ -160,3 +160,24 @@ fn skipped_turns_are_not_measured() {
     }
     assert_eq!(failures(&daemon, backend.addr(), 3), 0);
 }
+
+/// The stated fallback: without `sk_err`, a reset is known by the one segment that came, and a
+/// timeout by the caller's patience.
+#[test]
+fn without_types_failures_are_still_told_apart() {
+    let (mut caller, cgroup) = caller("no-types");
+    let backend = backend(Behaviour::Refuse);
+    let text = policy(&cgroup, &[backend.addr()], WATCH);
+    let daemon = Daemon::start_without_types(&text).expect("it starts");
+    let degraded = daemon.status().expect("it answers").node.degradations;
+    assert!(degraded.iter().any(|text| text.contains("no sk_err")), "{degraded:?}");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    assert_eq!(failures(&daemon, backend.addr(), 3), 3);
+    backend.set(Behaviour::Blackhole).expect("it lives");
+    caller.call(backend.addr(), Duration::from_millis(600)).expect("it lives");
+    caller.call(backend.addr(), Duration::from_millis(30)).expect("it lives");
+    assert_eq!(failures(&daemon, backend.addr(), 4), 4);
+    backend.set(Behaviour::Healthy).expect("it lives");
+    assert_all_answered(&caller.call_many(backend.addr(), 6, PATIENCE).expect("it lives"));
+    assert_eq!(failures(&daemon, backend.addr(), 10), 4);
+}
