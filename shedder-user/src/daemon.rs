@@ -74,6 +74,7 @@ pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
         "guarding"
     );
     let outcome = daemon.serve(orders).await;
+    daemon.kernel.flush_logs();
     daemon.journal.stopping();
     info!("stopping");
     // The journal ends with the daemon, and with it the streams of those who follow it.

@@ -156,4 +156,22 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(output.status.code(), Some(3));
 }
 
+/// The programs log only when told to.
+#[test]
+fn programs_log_behind_a_switch() {
+    for (arguments, is_expected) in [(&[][..], false), (&["--debug-programs"][..], true)] {
+        let (mut caller, cgroup) = caller("debug");
+        let backend = backend(Behaviour::Refuse);
+        let text = policy(&cgroup, &[backend.addr()], LASTING);
+        let mut daemon = Daemon::start_with(&text, arguments).expect("it starts");
+        let events = daemon.events().expect("it answers");
+        caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+        events.wait_for_state(backend.addr(), "open").expect("it opens");
+        // Whatever was logged is passed on when the daemon stops.
+        daemon.signal(libc::SIGTERM);
+        daemon.wait().expect("it ends");
+        assert_eq!(daemon.log().contains("connect slot"), is_expected, "{}", daemon.log());
+    }
+}
+
 const NOBODY: u32 = 65_534;
