@@ -100,10 +100,14 @@ impl SlotCounters {
     }
 }
 
-/// The one row of things that went wrong on the node itself.
+/// The one row about the node as a whole.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-pub struct NodeCounters {
+pub struct NodeRow {
+    /// Written by the daemon: networks the policy covers. At zero no destination is looked up.
+    pub networks: u64,
+    /// Written by the daemon: policies that hold connects. At zero no socket is asked for a hold.
+    pub holds: u64,
     /// Events the ring had no room for.
     pub events_lost: u64,
     /// Destinations announced to the daemon.
@@ -115,7 +119,7 @@ pub struct NodeCounters {
     /// Holds that could not be set up; the connects went through at once.
     pub holds_failed: u64,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved: u64,
 }
 
-const _: () = assert!(size_of::<NodeCounters>() == 64);
+const _: () = assert!(size_of::<NodeRow>() == 64);

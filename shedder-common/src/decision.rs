@@ -34,15 +34,15 @@ pub enum Shed {
     Redirect(u16),
 }
 
-/// Decides one connect at `now_ns`.
+/// Decides one connect.
 ///
-/// `take_token` takes a half-open token if fewer than its argument were ever taken, atomically.
+/// `now_ns` reads the clock; a verdict that sheds nothing does not ask for it. `take_token` takes a half-open token if fewer than its argument were ever taken, atomically.
 /// `next_turn` counts the connects that reach the admitted share, atomically, from zero. Each is
 /// called at most once.
 #[inline(always)]
 pub fn decide(
     verdict: &Verdict,
-    now_ns: u64,
+    now_ns: impl FnOnce() -> u64,
     take_token: impl FnOnce(u64) -> bool,
     next_turn: impl FnOnce() -> u64,
 ) -> Decision {
@@ -53,7 +53,7 @@ pub fn decide(
         REDIRECT => Shed::Redirect(argument(word)),
         _ => return Decision::Allow,
     };
-    if now_ns >= verdict.expires_ns {
+    if now_ns() >= verdict.expires_ns {
         return Decision::AllowExpired;
     }
     if is_half_open(word) && take_token(verdict.token_limit) {
@@ -104,7 +104,7 @@ mod tests {
         (0..connects).map(move |_| {
             decide(
                 &verdict,
-                now_ns,
+                || now_ns,
                 |limit| tokens.replace(tokens.get() + 1) < limit,
                 || turns.replace(turns.get() + 1),
             )
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn no_verdict_allows() {
-        let decision = decide(&Verdict::zeroed(), 5, |_| unreachable!(), || unreachable!());
+        let decision = decide(&Verdict::zeroed(), || 5, |_| unreachable!(), || unreachable!());
         assert_eq!(decision, Decision::Allow);
     }
 
@@ -146,9 +146,9 @@ mod tests {
     #[test]
     fn unknown_words_allow() {
         let verdict = Verdict { word: 0b111, expires_ns: u64::MAX, ..Verdict::zeroed() };
-        assert_eq!(decide(&verdict, 0, |_| true, || 0), Decision::Allow);
+        assert_eq!(decide(&verdict, || 0, |_| true, || 0), Decision::Allow);
         let no_errno = Verdict { word: DENY, expires_ns: u64::MAX, ..Verdict::zeroed() };
-        assert_eq!(decide(&no_errno, 0, |_| true, || 0), Decision::Allow);
+        assert_eq!(decide(&no_errno, || 0, |_| true, || 0), Decision::Allow);
     }
 
     proptest! {
@@ -161,7 +161,7 @@ mod tests {
         #[test]
         fn any_row_decides_without_panic(word: u64, expires_ns: u64, now: u64, turn: u64, token: bool) {
             let verdict = Verdict { word, expires_ns, ..Verdict::zeroed() };
-            let _decision = decide(&verdict, now, |_| token, || turn);
+            let _decision = decide(&verdict, || now, |_| token, || turn);
         }
     }
 }

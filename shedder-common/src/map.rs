@@ -14,7 +14,7 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const HISTOGRAMS: &str = "HISTOGRAMS";
 /// Mappable array of [`crate::endpoint::RedirectTarget`] by the slot of the target.
 pub const REDIRECTS: &str = "REDIRECTS";
-/// Mappable array with the one [`crate::counters::NodeCounters`].
+/// Mappable array with the one [`crate::counters::NodeRow`].
 pub const NODE: &str = "NODE";
 /// Ring of [`crate::event::EventRecord`].
 pub const EVENTS: &str = "EVENTS";

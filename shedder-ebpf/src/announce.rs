@@ -1,6 +1,6 @@
 //! Telling the daemon, through the ring, what it cannot wait a tick for.
 
-use shedder_common::counters::NodeCounters;
+use shedder_common::counters::NodeRow;
 use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, EndpointKey, SlotRef};
 use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
 
@@ -13,6 +13,9 @@ use crate::settings::now_ns;
 /// Announces a destination without a slot if the policy covers it, at most once in a while.
 #[inline(always)]
 pub fn discovery(key: &EndpointKey) {
+    if NODE.get(0).is_none_or(|node| node.networks == 0) {
+        return;
+    }
     if DESTINATIONS.get(Key::new(ADDRESS_OFFSET_BITS + 128, *key)).is_none() {
         return;
     }
@@ -60,7 +63,7 @@ fn send(record: EventRecord) {
 }
 
 #[inline(always)]
-fn count(counter: impl FnOnce(&mut NodeCounters) -> *mut u64) {
+fn count(counter: impl FnOnce(&mut NodeRow) -> *mut u64) {
     if let Some(node) = NODE.get_ptr_mut(0) {
         // SAFETY: the one row of the node array; only this field is touched.
         unsafe { atomic::add(counter(&mut *node), 1) };

@@ -95,29 +95,28 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
     if is_refused_already() {
         return Outcome::Pass;
     }
-    let now = now_ns();
     let decision =
-        decide(verdict, now, |limit| take_token(counters, limit), || next_turn(counters));
+        decide(verdict, now_ns, |limit| take_token(counters, limit), || next_turn(counters));
     if is_debug() {
         debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
     }
     count(counters, decision);
     match decision {
         Decision::Allow | Decision::AllowExpired | Decision::Observe(_) => {
-            tag(ctx, slot, verdict, now, Extra::None);
+            tag(ctx, slot, verdict, Extra::None);
             Outcome::Pass
         }
         Decision::Probe => {
-            tag(ctx, slot, verdict, now, Extra::Probe);
+            tag(ctx, slot, verdict, Extra::Probe);
             Outcome::Pass
         }
         Decision::Shed(Shed::Deny(errno)) => Outcome::Refuse(errno),
         Decision::Shed(Shed::Delay(milliseconds)) => {
-            tag(ctx, slot, verdict, now, Extra::Hold(milliseconds));
+            tag(ctx, slot, verdict, Extra::Hold(milliseconds));
             Outcome::Pass
         }
         Decision::Shed(Shed::Redirect(target)) => {
-            redirect(ctx, target, now, is_ipv6);
+            redirect(ctx, target, is_ipv6);
             Outcome::Pass
         }
     }
@@ -174,14 +173,14 @@ enum Extra {
 
 /// Marks the socket, so that what becomes of the connect is counted for this slot.
 #[inline(always)]
-fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra: Extra) {
+fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     let Some(tag) = Tag::of_or_new(socket(ctx)) else {
         count_node(|node| &raw mut node.untagged);
         return;
     };
     let epoch = verdict::epoch(verdict.word);
     tag.slot = slot;
-    tag.started_ns = now;
+    tag.started_ns = 0;
     tag.last_out_ns = 0;
     tag.closing_ns = 0;
     tag.epoch = epoch;
@@ -200,14 +199,14 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, now: u64, extra:
         let hold_ns = u64::from(milliseconds) * 1_000_000;
         tag.hold = HOLD_PENDING;
         tag.hold_jiffies = verdict.hold_jiffies;
-        tag.hold_until_ns = now + hold_ns.saturating_sub(u64::from(verdict.hold_slack_ns));
+        tag.hold_until_ns = now_ns() + hold_ns.saturating_sub(u64::from(verdict.hold_slack_ns));
     }
 }
 
 /// Sends the connect to a sibling and lets the evidence count for the sibling. An unusable target
 /// leaves the connect as it is.
 #[inline(always)]
-fn redirect(ctx: &SockAddrContext, target: u16, now: u64, is_ipv6: bool) {
+fn redirect(ctx: &SockAddrContext, target: u16, is_ipv6: bool) {
     let Some(target) = REDIRECTS.get(u32::from(target)) else {
         return count_node(|node| &raw mut node.redirects_failed);
     };
@@ -223,7 +222,7 @@ fn redirect(ctx: &SockAddrContext, target: u16, now: u64, is_ipv6: bool) {
             atomic::add(&raw mut (*counters).connects, 1);
             atomic::add(&raw mut (*counters).allowed, 1);
         }
-        tag(ctx, target.slot, verdict, now, Extra::None);
+        tag(ctx, target.slot, verdict, Extra::None);
     }
 }
 
@@ -265,7 +264,7 @@ fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
 }
 
 #[inline(always)]
-fn count_node(counter: impl FnOnce(&mut shedder_common::counters::NodeCounters) -> *mut u64) {
+fn count_node(counter: impl FnOnce(&mut shedder_common::counters::NodeRow) -> *mut u64) {
     if let Some(node) = NODE.get_ptr_mut(0) {
         // SAFETY: the one row of the node array; only this field is touched.
         unsafe { atomic::add(counter(&mut *node), 1) };

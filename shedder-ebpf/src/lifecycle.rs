@@ -16,6 +16,7 @@ use shedder_common::histogram::HistogramKind;
 
 use crate::atomic;
 use crate::evidence::{Outcome, measure, record, rows};
+use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
 use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
 
@@ -35,6 +36,9 @@ pub fn advance(ctx: &SockOpsContext) {
 /// The SYN's retransmission timer is the hold.
 #[inline(always)]
 fn answer_timeout(ctx: &SockOpsContext) {
+    if NODE.get(0).is_none_or(|node| node.holds == 0) {
+        return;
+    }
     if let Some(tag) = Tag::of(socket(ctx))
         && tag.hold == HOLD_PENDING
     {
@@ -100,25 +104,29 @@ fn note_expiry(ctx: &SockOpsContext) {
     }
 }
 
+/// Most changes of state say nothing: they leave before the socket is asked for its tag.
 #[inline(always)]
 fn change_state(ctx: &SockOpsContext) {
+    let state = ctx.arg(1);
+    if !matches!(state, BPF_TCP_CLOSE | BPF_TCP_CLOSE_WAIT | BPF_TCP_FIN_WAIT1) {
+        return;
+    }
     let Some(tag) = Tag::of(socket(ctx)) else { return };
     if tag.phase != CONNECTING && tag.phase != ESTABLISHED {
         return;
     }
-    match ctx.arg(1) {
+    match state {
         BPF_TCP_FIN_WAIT1 => tag.closing_ns = now_ns(),
         // The peer hangs up where an answer is due.
         BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => end(tag, Outcome::Reset),
         BPF_TCP_CLOSE_WAIT => tag.is_peer_closed = 1,
-        BPF_TCP_CLOSE => {
+        _ => {
             let outcome = outcome_at_close(ctx, tag);
             if is_debug() {
                 debug!(ctx, "close slot {} phase {}", tag.slot.slot, tag.phase);
             }
             end(tag, outcome);
         }
-        _ => {}
     }
 }
 
@@ -135,9 +143,11 @@ fn end(tag: &mut Tag, outcome: Outcome) {
     let outcome = if is_turn && tag.is_peer_closed != 0 { after_hangup(tag) } else { outcome };
     let Some(rows) = rows(tag) else { return };
     let epoch = if is_turn { tag.turn_epoch } else { tag.epoch };
+    if outcome != Outcome::Abandoned || tag.hold == HOLD_PENDING {
+        return record(tag, &rows, epoch, outcome);
+    }
     let waited_ns = waited_ns(tag);
-    let is_patient = tag.hold != HOLD_PENDING && waited_ns >= rows.verdict.caller_timeout_ns;
-    if outcome != Outcome::Abandoned || !is_patient {
+    if waited_ns < rows.verdict.caller_timeout_ns {
         return record(tag, &rows, epoch, outcome);
     }
     // The caller gave up, but only after long enough: that is what a timeout looks like from here,

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
-use shedder_common::counters::{NodeCounters, SlotCounters};
+use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
 use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES};
@@ -43,7 +43,7 @@ pub static REDIRECTS: Array<RedirectTarget> =
     Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
 
 #[map]
-pub static NODE: Array<NodeCounters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static NODE: Array<NodeRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Jiffies and nanoseconds, read together.
 #[map]

@@ -17,7 +17,7 @@ use crate::maps::TAGS;
 #[derive(Clone, Copy)]
 pub struct Tag {
     pub slot: SlotRef,
-    /// When the SYN left, or when the connect was decided if it has not.
+    /// When the SYN left; zero before.
     pub started_ns: u64,
     /// When the last new request byte left.
     pub last_out_ns: u64,

@@ -20,7 +20,7 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
-use shedder_common::counters::{NodeCounters, SlotCounters};
+use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::event::{DecodeError, Event};
 use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow, row};
@@ -46,7 +46,7 @@ pub struct Kernel {
     counters: Mapping<SlotCounters>,
     histograms: Mapping<HistogramRow>,
     redirects: Mapping<RedirectTarget>,
-    node: Mapping<NodeCounters>,
+    node: Mapping<NodeRow>,
     events: RingBuf<MapData>,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -80,7 +80,15 @@ impl Kernel {
     /// Announces that connects of `caller` to a prefix and port want slots. `key` is the network's
     /// address, `bits` its prefix length.
     pub fn add_destination(&mut self, key: EndpointKey, bits: u32) -> Result<(), SlotError> {
-        self.slots.add_destination(key, bits)
+        self.slots.add_destination(key, bits)?;
+        let networks = self.node.read(0).networks;
+        self.node.store(0, offset_of!(NodeRow, networks), networks + 1);
+        Ok(())
+    }
+
+    /// Tells the programs that verdicts may hold connects; until then they do not ask.
+    pub fn allow_holds(&mut self) {
+        self.node.store(0, offset_of!(NodeRow, holds), 1);
     }
 
     /// Gives an endpoint a slot, cleared of its earlier tenant.
@@ -134,7 +142,7 @@ impl Kernel {
     }
 
     /// What went wrong on the node.
-    pub fn node_counters(&self) -> NodeCounters {
+    pub fn node_counters(&self) -> NodeRow {
         self.node.read(0)
     }
 

@@ -147,6 +147,7 @@ fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> 
             binding.policy.name
         )
     })?;
+    kernel.allow_holds();
     Ok(Some(per_second))
 }
 
