@@ -3,8 +3,7 @@
 //! Nothing is parsed beyond the TCP header, so encrypted traffic is measured like any other. A
 //! packet without payload that is no SYN leaves after reading a few header bytes.
 
-use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::generated::bpf_sk_fullsock;
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
 use shedder_common::histogram::HistogramKind;
 use shedder_common::verdict;
@@ -26,7 +25,7 @@ pub fn leave(ctx: &SkBuffContext) -> bool {
         return may_connect(tag);
     }
     if tag.phase == ESTABLISHED {
-        note_request(tag, &segment);
+        note_request(ctx, tag, &segment);
     }
     true
 }
@@ -60,7 +59,7 @@ fn may_connect(tag: &mut Tag) -> bool {
 }
 
 #[inline(always)]
-fn note_request(tag: &mut Tag, segment: &Segment) {
+fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
     let end = segment.sequence.wrapping_add(segment.payload);
     // Bytes sent before are a retransmission and do not move the start of the wait.
     if tag.last_out_ns != 0 && end.wrapping_sub(tag.sent_end).cast_signed() <= 0 {
@@ -73,7 +72,7 @@ fn note_request(tag: &mut Tag, segment: &Segment) {
             tag.turn_epoch = verdict::epoch(verdict.word);
         }
     }
-    tag.last_out_ns = now_ns();
+    tag.last_out_ns = departure_ns(ctx);
 }
 
 #[inline(always)]
@@ -143,18 +142,20 @@ impl Segment {
     }
 }
 
-/// The tag of the packet's socket.
+/// The tag of the packet's socket; a request or time-wait socket has none.
 #[inline(always)]
 fn tag<'a>(ctx: &SkBuffContext) -> Option<&'a mut Tag> {
-    // SAFETY: the kernel hands over a valid context; the helper turns a request or time-wait
-    // socket into null.
-    unsafe {
-        let socket: *mut bpf_sock = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if socket.is_null() {
-            return None;
-        }
-        Tag::of(bpf_sk_fullsock(socket))
-    }
+    // SAFETY: the kernel hands over a valid context.
+    Tag::of(unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk })
+}
+
+/// When the packet was handed to the network: TCP stamps it, by the clock the programs read, so
+/// that the clock need not be read again.
+#[inline(always)]
+fn departure_ns(ctx: &SkBuffContext) -> u64 {
+    // SAFETY: the kernel hands over a valid context.
+    let stamp = unsafe { (*ctx.skb.skb).tstamp };
+    if stamp == 0 { now_ns() } else { stamp }
 }
 
 const IPPROTO_TCP: u8 = 6;

@@ -5,9 +5,11 @@
 //! is gone when its value is dropped, so any number of tests can run side by side.
 
 pub mod backend;
+pub mod bench;
 pub mod caller;
 pub mod cgroup;
 pub mod daemon;
+pub mod demo;
 pub mod netns;
 pub mod wire;
 

@@ -1,0 +1,13 @@
+//! Measuring what shedder costs.
+//!
+//! Invariant: whatever is compared was measured in turn, by the same process on the same CPU, and
+//! everything made for it is gone at the end, on Ctrl-C too.
+
+pub mod connect;
+pub mod server;
+
+mod interrupt;
+mod machine;
+mod membership;
+mod program_runs;
+mod statistics;

@@ -1,0 +1,107 @@
+//! What is compared with what.
+//!
+//! Invariant: the first arm of a comparison is not attached, and the others are told as a ratio
+//! to it.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::operation::{Kind, Operation};
+use crate::bench::server::{ACCEPTING_PORT, ANSWERING_PORT, CLOSED_PORT, NEAR_ANSWERING_PORT};
+
+/// Arms measured in turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Comparison {
+    pub(super) title: &'static str,
+    /// The most the second arm's median may be, as a multiple of the first's.
+    pub(super) target: Option<f64>,
+    pub(super) arms: &'static [Arm],
+}
+
+/// One way of doing an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arm {
+    pub(super) name: &'static str,
+    pub(super) is_attached: bool,
+    pub(super) operation: Operation,
+}
+
+/// Everything that is measured.
+pub(super) const COMPARISONS: &[Comparison] = &[
+    Comparison {
+        title: "connect + close, server accepting on another CPU",
+        target: Some(1.05),
+        arms: &[
+            Arm::plain("not attached", Kind::ConnectAndClose, ANSWERING),
+            Arm::attached("attached, guarded", Kind::ConnectAndClose, ANSWERING),
+        ],
+    },
+    Comparison {
+        title: "connect + close, server asleep",
+        target: Some(1.05),
+        arms: &[
+            Arm::plain("not attached", Kind::ConnectAndClose, GUARDED),
+            Arm::attached("attached, guarded", Kind::ConnectAndClose, GUARDED),
+            Arm::attached("attached, no slot", Kind::ConnectAndClose, WITHOUT_SLOT),
+        ],
+    },
+    Comparison {
+        title: "connect alone",
+        target: None,
+        arms: &[
+            Arm::plain("not attached", Kind::Connect, GUARDED),
+            Arm::attached("attached, guarded", Kind::Connect, GUARDED),
+            Arm::attached("attached, no slot", Kind::Connect, WITHOUT_SLOT),
+        ],
+    },
+    Comparison {
+        title: "request/response of 64 bytes, on one CPU",
+        target: Some(1.03),
+        arms: &[
+            Arm::plain("not attached", Kind::RequestResponse, NEAR_ANSWERING),
+            Arm::attached("attached, guarded", Kind::RequestResponse, NEAR_ANSWERING),
+        ],
+    },
+    Comparison {
+        title: "request/response of 64 bytes, between two CPUs",
+        target: Some(1.03),
+        arms: &[
+            Arm::plain("not attached", Kind::RequestResponse, ANSWERING),
+            Arm::attached("attached, guarded", Kind::RequestResponse, ANSWERING),
+        ],
+    },
+    Comparison {
+        title: "refused connect, socket to close",
+        target: Some(0.6),
+        arms: &[
+            Arm::plain("by the kernel, not attached", Kind::RefusedConnect, REFUSED),
+            Arm::attached("by verdict, attached", Kind::RefusedConnect, REFUSED),
+        ],
+    },
+];
+
+/// A route for the endpoints of the connects over which the end of a connection is acknowledged
+/// at once: left to a timer, all acknowledgements of a jiffy would fall into one operation.
+pub(super) const PROMPT_ROUTE: &str =
+    "route add local 127.1.0.0/16 dev lo table local src 127.1.0.1 quickack 1";
+
+/// The endpoints with a slot that allows.
+pub(super) const ALLOWED: [SocketAddrV4; 3] = [GUARDED, ANSWERING, NEAR_ANSWERING];
+/// The endpoint with a slot that denies.
+pub(super) const REFUSED: SocketAddrV4 =
+    SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), CLOSED_PORT);
+
+impl Arm {
+    const fn plain(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+        Self { name, is_attached: false, operation: Operation { kind, endpoint } }
+    }
+
+    const fn attached(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+        Self { name, is_attached: true, operation: Operation { kind, endpoint } }
+    }
+}
+
+const GUARDED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 2), ACCEPTING_PORT);
+const WITHOUT_SLOT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 3), ACCEPTING_PORT);
+const NEAR_ANSWERING: SocketAddrV4 =
+    SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), NEAR_ANSWERING_PORT);
+const ANSWERING: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), ANSWERING_PORT);

@@ -1,0 +1,59 @@
+//! The programs of shedder, attached and detached as the rounds need them.
+//!
+//! Invariant: the verdicts are published once and stay in force; only the attachment changes.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use shedder_common::endpoint::EndpointKey;
+use shedder_common::errno::Errno;
+use shedder_common::time::nanos;
+use shedder_common::verdict::{Action, Verdict, VerdictWord};
+use shedder_user::clock::now;
+use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions};
+
+use super::comparison::{ALLOWED, REFUSED};
+use crate::cgroup::Cgroup;
+
+/// The loaded programs and the cgroup they are for.
+#[derive(Debug)]
+pub(super) struct Guard {
+    kernel: Kernel,
+    hierarchy: Cgroup2,
+    cgroup: String,
+}
+
+impl Guard {
+    /// Loads the programs and publishes the verdicts; nothing is attached yet.
+    pub(super) fn load(cgroup: &Cgroup) -> Result<Self> {
+        let mut kernel = Kernel::load(&LoadOptions { slots: SLOTS, debug: false })?;
+        let allow = VerdictWord::allow(EPOCH);
+        let deny = VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..allow };
+        let allowed = ALLOWED.map(|endpoint| (endpoint, allow));
+        for (endpoint, word) in allowed.into_iter().chain([(REFUSED, deny)]) {
+            let slot = kernel.add_slot(EndpointKey::new(CALLER, endpoint.into()))?;
+            let verdict = Verdict {
+                word: word.pack(),
+                expires_ns: now().plus(Duration::from_hours(24)).as_nanos(),
+                caller_timeout_ns: nanos(Duration::from_secs(1)),
+                slow_ns: nanos(Duration::from_millis(500)),
+                generation: slot.generation,
+                failure_run_limit: 20,
+                ..Verdict::CLEAR
+            };
+            kernel.publish(slot, &verdict);
+        }
+        let hierarchy = Cgroup2::find()?;
+        Ok(Self { kernel, hierarchy, cgroup: cgroup.name().to_owned() })
+    }
+
+    /// Attaches every program for as long as the result lives.
+    pub(super) fn attach(&mut self) -> Result<Attachment> {
+        let cgroup = self.hierarchy.guard(&self.cgroup)?;
+        self.kernel.attach(cgroup, CALLER, None).context("cannot attach for a round")
+    }
+}
+
+const SLOTS: u32 = 64;
+const CALLER: u32 = 1;
+const EPOCH: u16 = 1;
