@@ -243,13 +243,11 @@ impl Events {
     /// Waits until the breaker of `endpoint` moves to `state`; the reason in one sentence.
     pub fn wait_for_state(&self, endpoint: SocketAddr, state: &str) -> Result<String> {
         let wanted = endpoint.to_string();
-        self.wait_for(|event| match &event.kind {
-            EventKind::Transition { endpoint, to, reason, .. }
-                if *endpoint == wanted && to == state =>
-            {
-                Some(reason.text.clone())
-            }
-            _ => None,
+        self.wait_for(|event| {
+            let EventKind::Transition { endpoint, to, reason, .. } = &event.kind else {
+                return None;
+            };
+            (*endpoint == wanted && to == state).then(|| reason.text.clone())
         })
         .with_context(|| format!("{endpoint} should become {state}"))
     }

@@ -48,15 +48,15 @@ fn the_annotated_file_shows_the_defaults() {
     let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ");
     // Everything commented out, but for what has no default, switched on.
     let without_default = ["#socket_group", "#unit", "#fallback", "#trip.without", "#trip.latency"];
-    let switched_on: String = annotated
+    let switched_on: Vec<&str> = annotated
         .lines()
         .map(|line| {
             let has_default = !without_default.iter().any(|start| line.starts_with(start));
-            let line = if is_setting(line) && has_default { &line[1..] } else { line };
-            format!("{line}\n")
+            if is_setting(line) && has_default { &line[1..] } else { line }
         })
         .collect();
-    let explicit = Config::parse("config/shedder.toml", &switched_on).expect("it is good");
+    let explicit =
+        Config::parse("config/shedder.toml", &switched_on.join("\n")).expect("it is good");
     assert_eq!(explicit.node, Node::default());
     assert_eq!(explicit.node, shown.node);
     assert_eq!(explicit.bindings[0].policy, shown.bindings[0].policy);

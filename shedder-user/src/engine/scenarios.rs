@@ -166,9 +166,9 @@ fn failed_probes_reopen_for_longer() {
          7200 .",
         "0 closed -> open, level 1: 5 failures in a row (limit 5)
          1000 open -> half_open, level 1: the open time has passed; probing
-         1200 half_open -> open, level 2: 2 of 3 probes failed, 1 without a result
+         1200 half_open -> open, level 2: of 3 probes 2 failed and 1 had no answer
          3200 open -> half_open, level 2: the open time has passed; probing
-         3200 half_open -> open, level 3: 3 of 3 probes failed, 0 without a result
+         3200 half_open -> open, level 3: of 3 probes 3 failed and 0 had no answer
          7200 open -> half_open, level 3: the open time has passed; probing",
     );
 }
@@ -182,7 +182,7 @@ fn a_probe_without_result_cannot_wedge_half_open() {
          7000 .",
         "0 closed -> open, level 1: 5 failures in a row (limit 5)
          1000 open -> half_open, level 1: the open time has passed; probing
-         7000 half_open -> open, level 2: 0 of 1 probes failed, 1 without a result",
+         7000 half_open -> open, level 2: of 1 probes 0 failed and 1 had no answer",
     );
 }
 

@@ -116,7 +116,7 @@ impl fmt::Display for Cause {
                 write!(f, "{successes} of {probes} probes succeeded")
             }
             Self::ProbesFailed { failures, unanswered, probes } => {
-                write!(f, "{failures} of {probes} probes failed, {unanswered} without a result")
+                write!(f, "of {probes} probes {failures} failed and {unanswered} had no answer")
             }
             Self::RampComplete => f.write_str("all traffic is admitted again"),
             Self::Forced(Force::Open, ttl) => write!(f, "forced open by an operator for {ttl:?}"),

@@ -132,14 +132,11 @@ fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str) -> Result<(), ProgramEr
 }
 
 fn refused(hook: &'static str, error: ProgramError) -> LoadError {
-    let source: Box<dyn std::error::Error + Send + Sync> = match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            tracing::debug!(hook, "the verifier said: {verifier_log}");
-            io_error.into()
-        }
-        other => other.into(),
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return LoadError::Program { hook, source: error.into() };
     };
-    LoadError::Program { hook, source }
+    tracing::debug!(hook, "the verifier said: {verifier_log}");
+    LoadError::Program { hook, source: io_error.into() }
 }
 
 fn assemble(

@@ -17,6 +17,7 @@ caller_timeout = "300ms"
 "#;
 
 /// Waits for the window to hold this many attempts; how many of them failed.
+#[expect(clippy::panic, reason = "a helper of tests fails as they do")]
 fn failures(daemon: &Daemon, endpoint: std::net::SocketAddr, attempts: u64) -> u64 {
     for _ in 0..2_000 {
         let window = daemon.breaker(endpoint).expect("it has one").window;

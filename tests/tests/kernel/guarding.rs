@@ -23,9 +23,9 @@ fn cgroups_are_followed_as_they_come_and_go() {
     for round in ["job-1", "job-2"] {
         let inner = outer.child(round).expect("a cgroup");
         let name = inner.name().to_owned();
-        let came = events.wait_for(|event| match &event.kind {
-            EventKind::Attached { cgroup, .. } if *cgroup == name => Some(()),
-            _ => None,
+        let came = events.wait_for(|event| {
+            let kind = &event.kind;
+            matches!(kind, EventKind::Attached { cgroup, .. } if *cgroup == name).then_some(())
         });
         came.expect("it is guarded once it appears");
         let mut caller = Caller::spawn(&inner).expect("a caller starts");
@@ -34,9 +34,9 @@ fn cgroups_are_followed_as_they_come_and_go() {
         events.wait_for_state(backend.addr(), "open").expect("it opens");
         drop(caller);
         drop(inner);
-        let went = events.wait_for(|event| match &event.kind {
-            EventKind::Detached { cgroup, .. } if *cgroup == name => Some(()),
-            _ => None,
+        let went = events.wait_for(|event| {
+            let kind = &event.kind;
+            matches!(kind, EventKind::Detached { cgroup, .. } if *cgroup == name).then_some(())
         });
         went.expect("it is let go once it is gone");
     }
@@ -55,9 +55,10 @@ fn endpoints_of_a_network_are_discovered() {
     assert!(daemon.status().expect("it answers").breakers.is_empty());
     caller.call(backend.addr(), PATIENCE).expect("it lives");
     let endpoint = backend.addr().to_string();
-    let found = events.wait_for(|event| match &event.kind {
-        EventKind::Discovered { endpoint: found, .. } if *found == endpoint => Some(()),
-        _ => None,
+    let found = events.wait_for(|event| {
+        let kind = &event.kind;
+        matches!(kind, EventKind::Discovered { endpoint: found, .. } if *found == endpoint)
+            .then_some(())
     });
     found.expect("it is discovered");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
@@ -79,9 +80,10 @@ fn endpoints_given_by_name_are_looked_up() {
     let daemon = Daemon::start(&text).expect("it starts");
     let events = daemon.events().expect("it answers");
     let endpoint = backend.addr().to_string();
-    let found = events.wait_for(|event| match &event.kind {
-        EventKind::Discovered { endpoint: found, .. } if *found == endpoint => Some(()),
-        _ => None,
+    let found = events.wait_for(|event| {
+        let kind = &event.kind;
+        matches!(kind, EventKind::Discovered { endpoint: found, .. } if *found == endpoint)
+            .then_some(())
     });
     found.expect("it is looked up");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");

@@ -57,7 +57,7 @@ fn failed_probes_reopen_for_longer() {
     events.wait_for_state(backend.addr(), "half_open").expect("it probes");
     caller.call(backend.addr(), PATIENCE).expect("it lives");
     let why = events.wait_for_state(backend.addr(), "open").expect("it reopens");
-    assert!(why.starts_with("1 of 1 probes failed"), "{why}");
+    assert!(why.starts_with("of 1 probes 1 failed"), "{why}");
     let breaker = daemon.breaker(backend.addr()).expect("it has one");
     assert_eq!(breaker.level, 2);
     let wait = |time: &str| humantime::parse_rfc3339(time).expect("a time");

@@ -1,5 +1,6 @@
 //! What every test begins with: a cgroup, a caller in it, and a policy about some endpoints.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -43,9 +44,11 @@ pub(crate) fn policy_for(
     let mut text = format!("[[service]]\nname = \"db\"\nendpoints = {endpoints:?}\n");
     for (name, cgroup) in callers {
         let path = cgroup.name();
-        text.push_str(&format!(
+        write!(
+            text,
             "[[caller]]\nname = \"{name}\"\ncgroups = [\"{path}\"]\n[[policy]]\ncaller = \"{name}\"\nservice = \"db\"\nmode = \"enforce\"\n{rules}\n"
-        ));
+        )
+        .expect("to a string");
     }
     text
 }
