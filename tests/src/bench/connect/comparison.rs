@@ -21,7 +21,8 @@ pub(super) struct Comparison {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arm {
     pub(super) name: &'static str,
-    pub(super) is_attached: bool,
+    /// Whom the programs are attached for; nothing when they are not attached.
+    pub(super) attached_for: Option<u32>,
     pub(super) operation: Operation,
 }
 
@@ -42,6 +43,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
             Arm::plain("not attached", Kind::ConnectAndClose, GUARDED),
             Arm::attached("attached, guarded", Kind::ConnectAndClose, GUARDED),
             Arm::attached("attached, no slot", Kind::ConnectAndClose, WITHOUT_SLOT),
+            Arm::idle("attached, for nobody", Kind::ConnectAndClose, GUARDED),
         ],
     },
     Comparison {
@@ -92,13 +94,23 @@ pub(super) const REFUSED: SocketAddrV4 =
 
 impl Arm {
     const fn plain(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
-        Self { name, is_attached: false, operation: Operation { kind, endpoint } }
+        Self { name, attached_for: None, operation: Operation { kind, endpoint } }
+    }
+
+    /// The programs run and leave at once: what the kernel asks for running them.
+    const fn idle(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+        Self { name, attached_for: Some(NOBODY), operation: Operation { kind, endpoint } }
     }
 
     const fn attached(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
-        Self { name, is_attached: true, operation: Operation { kind, endpoint } }
+        Self { name, attached_for: Some(CALLER), operation: Operation { kind, endpoint } }
     }
 }
+
+/// The caller the slots belong to.
+pub(super) const CALLER: u32 = 1;
+/// The programs take this for a cgroup the daemon has not named yet.
+const NOBODY: u32 = 0;
 
 const GUARDED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 2), ACCEPTING_PORT);
 const WITHOUT_SLOT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 3), ACCEPTING_PORT);

@@ -12,7 +12,7 @@ use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_user::clock::now;
 use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions};
 
-use super::comparison::{ALLOWED, REFUSED};
+use super::comparison::{ALLOWED, CALLER, REFUSED};
 use crate::cgroup::Cgroup;
 
 /// The loaded programs and the cgroup they are for.
@@ -47,13 +47,12 @@ impl Guard {
         Ok(Self { kernel, hierarchy, cgroup: cgroup.name().to_owned() })
     }
 
-    /// Attaches every program for as long as the result lives.
-    pub(super) fn attach(&mut self) -> Result<Attachment> {
+    /// Attaches every program for `caller`, for as long as the result lives.
+    pub(super) fn attach(&mut self, caller: u32) -> Result<Attachment> {
         let cgroup = self.hierarchy.guard(&self.cgroup)?;
-        self.kernel.attach(cgroup, CALLER, None).context("cannot attach for a round")
+        self.kernel.attach(cgroup, caller, None).context("cannot attach for a round")
     }
 }
 
 const SLOTS: u32 = 64;
-const CALLER: u32 = 1;
 const EPOCH: u16 = 1;

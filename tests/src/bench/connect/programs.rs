@@ -39,9 +39,10 @@ pub(super) fn count(
 ) -> Result<Vec<OperationRuns>> {
     let mut counted = Vec::new();
     for comparison in COMPARISONS {
-        for arm in comparison.arms.iter().filter(|arm| arm.is_attached) {
+        for arm in comparison.arms {
+            let Some(caller) = arm.attached_for else { continue };
             let passes: Result<Vec<Vec<Runs>>> =
-                (0..PASSES).map(|_| one_pass(guard, programs, arm, limits)).collect();
+                (0..PASSES).map(|_| one_pass(guard, programs, arm, caller, limits)).collect();
             counted.push(OperationRuns {
                 operation: format!("{}: {}", comparison.title, arm.name),
                 programs: shares(&passes?, limits.operations)?,
@@ -55,10 +56,11 @@ fn one_pass(
     guard: &mut Guard,
     programs: &ProgramRuns,
     arm: &Arm,
+    caller: u32,
     limits: &Limits,
 ) -> Result<Vec<Runs>> {
     interrupt::check()?;
-    let attachment = guard.attach()?;
+    let attachment = guard.attach(caller)?;
     let mut client = Client::new(&arm.operation)?;
     warm_up(&mut client, limits.operations)?;
     let runs =

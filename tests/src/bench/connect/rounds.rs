@@ -80,7 +80,7 @@ fn one_round(
         interrupt::check()?;
         let position = if is_reversed { arms.len() - 1 - turn } else { turn };
         let arm = &arms[position];
-        let attachment = arm.is_attached.then(|| guard.attach()).transpose()?;
+        let attachment = arm.attached_for.map(|caller| guard.attach(caller)).transpose()?;
         time(&arm.operation, limits.operations, samples)?;
         drop(attachment);
         Server::settle()?;
