@@ -3,17 +3,20 @@
 //! The directory is ours alone: bpffs is world-writable at its root, and whoever can open a pin can
 //! detach it.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use aya::programs::links::{FdLink, PinnedLink};
+use rustix::fs::{FlockOperation, flock};
 
 /// A directory in bpffs for the links of this daemon.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Pins {
     directory: PathBuf,
+    /// Locked for as long as the daemon lives, so that no other takes its links for leftovers.
+    _lock: File,
 }
 
 /// Why links cannot be pinned.
@@ -25,6 +28,9 @@ pub enum PinError {
     /// Somebody else could change it.
     #[error("{0} is not a directory of root alone (mode 0700); remove it")]
     Untrusted(PathBuf),
+    /// Another daemon's.
+    #[error("{0} holds the links of another shedder; set another pin_dir in [node]")]
+    InUse(PathBuf),
     /// The kernel refused.
     #[error("{path}: {source}")]
     Io {
@@ -60,15 +66,16 @@ impl Pins {
         }
         let metadata = fs::symlink_metadata(directory).map_err(failed)?;
         let is_ours = metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o077 == 0;
-        if is_ours {
-            Ok(Self { directory: directory.to_owned() })
-        } else {
-            Err(PinError::Untrusted(directory.to_owned()))
+        if !is_ours {
+            return Err(PinError::Untrusted(directory.to_owned()));
         }
+        let lock = lock(directory).map_err(failed)?;
+        let lock = lock.ok_or_else(|| PinError::InUse(directory.to_owned()))?;
+        Ok(Self { directory: directory.to_owned(), _lock: lock })
     }
 
     /// Removes every link an earlier daemon left, which detaches its programs; how many there were.
-    /// A directory that does not exist holds none.
+    /// A directory that does not exist, or belongs to a daemon that lives, holds none.
     pub fn clear(directory: &Path) -> Result<usize, PinError> {
         let failed = |source| PinError::Io { path: directory.to_owned(), source };
         let entries = match fs::read_dir(directory) {
@@ -76,6 +83,7 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(failed(error)),
         };
+        let Some(_lock) = lock(directory).map_err(failed)? else { return Ok(0) };
         let mut removed = 0;
         for entry in entries {
             fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
@@ -93,6 +101,16 @@ impl Pins {
     ) -> Result<PinnedLink, PinError> {
         let path = self.directory.join(format!("{cgroup}-{hook}"));
         link.pin(&path).map_err(|source| PinError::Pin { path, source })
+    }
+}
+
+/// Locks a directory; nothing when another process has it locked.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    let directory = File::open(directory)?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(directory)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

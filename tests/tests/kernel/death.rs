@@ -67,6 +67,29 @@ fn pinned_verdicts_expire_after_sigkill() {
     events.wait_for_state(backend.addr(), "open").expect("it opens again");
 }
 
+/// The pins of a daemon that lives are not another's leftovers.
+#[test]
+fn pins_in_use_are_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bpffs = BpfFs::mount(directory.path());
+    let (mut caller, cgroup) = caller("pinned");
+    let (_other_caller, other_cgroup) = crate::scene::caller("other");
+    let backend = backend(Behaviour::Healthy);
+    let node = format!("[node]\npin_dir = \"{}\"\n", bpffs.0.join("shedder").display());
+    let text = node.clone() + &policy(&cgroup, &[backend.addr()], LASTING);
+    let pinned = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
+    let text = node + &policy(&other_cgroup, &[backend.addr()], LASTING);
+    let refused = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect_err("in use");
+    assert!(refused.to_string().contains("holds the links of another shedder"), "{refused}");
+    let other = Daemon::start(&text).expect("it needs no pins");
+    pinned.succeed(&["trip", &backend.addr().to_string()]).expect("root");
+    let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
+    assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED), "still attached");
+    drop((other, pinned));
+    let left = fs::read_dir(bpffs.0.join("shedder")).expect("it exists").count();
+    assert_eq!(left, 5, "told not to detach, it leaves one link for each program");
+}
+
 /// Nothing is pinned, so the kernel detaches the programs with the process.
 #[test]
 fn without_pins_traffic_flows_at_once_after_sigkill() {
