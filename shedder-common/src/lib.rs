@@ -15,6 +15,7 @@
 
 pub mod counters;
 pub mod decision;
+pub mod ending;
 pub mod endpoint;
 pub mod errno;
 pub mod event;

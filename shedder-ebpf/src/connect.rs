@@ -84,15 +84,18 @@ fn caller() -> Option<u32> {
 fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
     // SAFETY: the value is plain data the daemon replaces as a whole.
     let Some(&slot) = (unsafe { SLOTS.get(key) }) else {
+        Tag::forget(socket(ctx));
         announce::discovery(key);
         return Outcome::Pass;
     };
     let (Some(verdict), Some(counters)) =
         (VERDICTS.get(slot.slot), COUNTERS.get_ptr_mut(slot.slot))
     else {
+        Tag::forget(socket(ctx));
         return Outcome::Pass;
     };
     if is_refused_already() {
+        Tag::forget(socket(ctx));
         return Outcome::Pass;
     }
     let decision =
@@ -110,12 +113,16 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
             tag(ctx, slot, verdict, Extra::Probe);
             Outcome::Pass
         }
-        Decision::Shed(Shed::Deny(errno)) => Outcome::Refuse(errno),
+        Decision::Shed(Shed::Deny(errno)) => {
+            Tag::forget(socket(ctx));
+            Outcome::Refuse(errno)
+        }
         Decision::Shed(Shed::Delay(milliseconds)) => {
             tag(ctx, slot, verdict, Extra::Hold(milliseconds));
             Outcome::Pass
         }
         Decision::Shed(Shed::Redirect(target)) => {
+            Tag::forget(socket(ctx));
             redirect(ctx, target, is_ipv6);
             Outcome::Pass
         }
@@ -191,6 +198,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.is_waiting = 0;
     tag.has_answered = 0;
     tag.is_peer_closed = 0;
+    tag.has_outcome = 0;
     tag.turns_to_skip = u8::try_from(verdict.turns_to_skip).unwrap_or(u8::MAX);
     if let Extra::Hold(milliseconds) = extra {
         if verdict.hold_jiffies == 0 {

@@ -4,27 +4,13 @@
 //! transition says nothing about the state after it.
 
 use shedder_common::counters::SlotCounters;
+use shedder_common::ending::Outcome;
 use shedder_common::histogram::{self, HistogramKind};
 use shedder_common::verdict::{self, Verdict};
 
 use crate::maps::{COUNTERS, HISTOGRAMS, VERDICTS};
 use crate::tag::Tag;
 use crate::{announce, atomic};
-
-/// How an attempt or a turn ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// An answer arrived after this many nanoseconds.
-    Answered(u64),
-    /// Established and closed in good order without a request.
-    IdleClose,
-    Refused,
-    TimedOut,
-    Unreachable,
-    Reset,
-    /// Ended by the caller, or for a reason of its own.
-    Abandoned,
-}
 
 /// The two rows of a tagged socket's slot.
 pub struct Rows {
@@ -49,9 +35,9 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
     let counters = rows.counters;
     // SAFETY: a row of the counter array, whose fields are aligned.
     unsafe {
+        tag.has_outcome = 1;
         if epoch != verdict::epoch(rows.verdict.word) {
             atomic::add(&raw mut (*counters).stale, 1);
-            tag.is_probe = 0;
             return;
         }
         match outcome {
@@ -72,7 +58,8 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
             atomic::add(&raw mut (*counters).slow, 1);
         }
         let is_success = matches!(outcome, Outcome::Answered(_) | Outcome::IdleClose);
-        if tag.is_probe != 0 {
+        // A later turn on the connection of an earlier probe is no probe of this epoch.
+        if tag.is_probe != 0 && epoch == tag.epoch {
             tag.is_probe = 0;
             if is_success && !is_slow {
                 atomic::add(&raw mut (*counters).probe_successes, 1);

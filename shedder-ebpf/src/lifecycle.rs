@@ -7,15 +7,17 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG,
     BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
     BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TIMEOUT_INIT,
-    BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_FIN_WAIT1, bpf_sock,
+    BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, bpf_sock,
 };
-use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use aya_ebpf::helpers::generated::{bpf_setsockopt, bpf_skc_to_tcp_sock};
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
+use shedder_common::ending::{self, End, Life, Outcome};
 use shedder_common::histogram::HistogramKind;
+use shedder_common::verdict;
 
 use crate::atomic;
-use crate::evidence::{Outcome, measure, record, rows};
+use crate::evidence::{measure, record, rows};
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
 use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
@@ -41,6 +43,7 @@ fn answer_timeout(ctx: &SockOpsContext) {
     }
     if let Some(tag) = Tag::of(socket(ctx))
         && tag.hold == HOLD_PENDING
+        && tag.phase == CONNECTING
     {
         ctx.set_reply(tag.hold_jiffies);
     }
@@ -52,7 +55,11 @@ fn begin(ctx: &SockOpsContext) {
     if tag.phase != ADMITTED {
         // The tag is of an earlier connect on this socket, to a destination that had a slot.
         tag.phase = IDLE;
+        tag.hold = HOLD_NONE;
         return;
+    }
+    if tag.hold == HOLD_PENDING {
+        keep_trying(ctx, tag.hold_jiffies);
     }
     tag.phase = CONNECTING;
     tag.started_ns = now_ns();
@@ -66,6 +73,26 @@ fn begin(ctx: &SockOpsContext) {
     }
 }
 
+/// The short timer of a hold also counts down the connect timeout of the socket. Allowing one more
+/// retransmission for every halving of a second, beyond the usual six, gives the time back.
+#[inline(always)]
+fn keep_trying(ctx: &SockOpsContext, hold_jiffies: u32) {
+    let mut retransmissions: u32 = 6 + 10_u32.saturating_sub(hold_jiffies.max(1).ilog2());
+    // SAFETY: an integer of the length given, for an option that takes one.
+    let result = unsafe {
+        bpf_setsockopt(
+            ctx.ops.cast(),
+            IPPROTO_TCP,
+            TCP_SYNCNT,
+            (&raw mut retransmissions).cast(),
+            size_of::<u32>() as i32,
+        )
+    };
+    if result != 0 {
+        // The connect may time out sooner than it would have; the hold itself is unharmed.
+    }
+}
+
 #[inline(always)]
 fn establish(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
@@ -76,7 +103,7 @@ fn establish(ctx: &SockOpsContext) {
     let Some(rows) = rows(tag) else { return };
     // SAFETY: a row of the counter array.
     unsafe { atomic::add(&raw mut (*rows.counters).established, 1) };
-    if tag.hold == HOLD_NONE {
+    if tag.hold == HOLD_NONE && tag.epoch == verdict::epoch(rows.verdict.word) {
         let elapsed_ns = now_ns().saturating_sub(tag.started_ns);
         measure(tag.slot.slot, HistogramKind::Connect, elapsed_ns);
     }
@@ -100,7 +127,7 @@ fn retransmit(ctx: &SockOpsContext) {
 fn note_expiry(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
     if tag.phase == CONNECTING && ctx.arg(2) != 0 {
-        end(tag, Outcome::TimedOut);
+        finish(tag, End::TimedOut, now_ns());
     }
 }
 
@@ -117,80 +144,67 @@ fn change_state(ctx: &SockOpsContext) {
     }
     match state {
         BPF_TCP_FIN_WAIT1 => tag.closing_ns = now_ns(),
-        // The peer hangs up where an answer is due.
-        BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => end(tag, Outcome::Reset),
+        BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => finish(tag, End::HungUp, now_ns()),
         BPF_TCP_CLOSE_WAIT => tag.is_peer_closed = 1,
         _ => {
-            let outcome = outcome_at_close(ctx, tag);
             if is_debug() {
                 debug!(ctx, "close slot {} phase {}", tag.slot.slot, tag.phase);
             }
-            end(tag, outcome);
+            // A socket that has left FIN_WAIT2 was only half closed, or closed a moment ago.
+            let is_closing = tag.closing_ns != 0 && ctx.arg(0) != BPF_TCP_FIN_WAIT2;
+            let until = if is_closing { tag.closing_ns } else { now_ns() };
+            finish(tag, end(ctx, tag), until);
         }
     }
 }
 
-/// Counts the last outcome of a connection.
+/// Counts the last outcome of a connection whose caller waited `until`.
 #[inline(always)]
-fn end(tag: &mut Tag, outcome: Outcome) {
+fn finish(tag: &mut Tag, end: End, until: u64) {
     let is_turn = tag.is_waiting != 0;
-    let was_answered = tag.phase == ESTABLISHED && tag.has_answered != 0 && !is_turn;
+    let since = if is_turn { tag.last_out_ns } else { tag.started_ns };
+    let life = Life {
+        is_connecting: tag.phase == CONNECTING,
+        is_held: tag.hold == HOLD_PENDING,
+        is_waiting: is_turn,
+        has_answered: tag.has_answered != 0,
+        has_outcome: tag.has_outcome != 0,
+        is_peer_closed: tag.is_peer_closed != 0,
+        waited_ns: until.saturating_sub(since),
+    };
     tag.phase = IDLE;
-    // Whatever ends an idle connection that had its answers is no outcome of a turn.
-    if was_answered {
-        return;
-    }
-    let outcome = if is_turn && tag.is_peer_closed != 0 { after_hangup(tag) } else { outcome };
+    tag.hold = HOLD_NONE;
     let Some(rows) = rows(tag) else { return };
+    let Some(outcome) = ending::outcome(&life, end, rows.verdict.caller_timeout_ns) else { return };
     let epoch = if is_turn { tag.turn_epoch } else { tag.epoch };
-    if outcome != Outcome::Abandoned || tag.hold == HOLD_PENDING {
-        return record(tag, &rows, epoch, outcome);
+    // The answer nobody waited for would have been at least this slow.
+    if is_turn
+        && outcome == Outcome::TimedOut
+        && tag.turns_to_skip == 0
+        && epoch == verdict::epoch(rows.verdict.word)
+    {
+        measure(tag.slot.slot, HistogramKind::Response, life.waited_ns);
     }
-    let waited_ns = waited_ns(tag);
-    if waited_ns < rows.verdict.caller_timeout_ns {
-        return record(tag, &rows, epoch, outcome);
-    }
-    // The caller gave up, but only after long enough: that is what a timeout looks like from here,
-    // and the answer would have been at least this slow.
-    if is_turn && tag.turns_to_skip == 0 {
-        measure(tag.slot.slot, HistogramKind::Response, waited_ns);
-    }
-    record(tag, &rows, epoch, Outcome::TimedOut);
+    record(tag, &rows, epoch, outcome);
 }
 
-/// The outcome of a request sent after the peer had hung up: a kept connection used once too often
-/// is the caller's doing, one that never had an answer is the peer's.
+/// What the kernel says of the end.
 #[inline(always)]
-fn after_hangup(tag: &Tag) -> Outcome {
-    if tag.has_answered != 0 { Outcome::Abandoned } else { Outcome::Reset }
-}
-
-/// How long the caller has waited, for the handshake or an answer, until it began to close.
-#[inline(always)]
-fn waited_ns(tag: &Tag) -> u64 {
-    let since = if tag.is_waiting != 0 { tag.last_out_ns } else { tag.started_ns };
-    let until = if tag.closing_ns != 0 { tag.closing_ns } else { now_ns() };
-    until.saturating_sub(since)
-}
-
-/// What the end of a connection means, before the caller's patience is considered.
-#[inline(always)]
-fn outcome_at_close(ctx: &SockOpsContext, tag: &Tag) -> Outcome {
-    let is_connecting = tag.phase == CONNECTING;
+fn end(ctx: &SockOpsContext, tag: &Tag) -> End {
     match error(ctx) {
-        Some(0) if is_connecting || tag.is_waiting != 0 => Outcome::Abandoned,
-        Some(0) => Outcome::IdleClose,
-        Some(ECONNREFUSED) => Outcome::Refused,
-        Some(ETIMEDOUT) => Outcome::TimedOut,
-        Some(EHOSTUNREACH | ENETUNREACH) => Outcome::Unreachable,
-        Some(ECONNRESET | EPIPE) => Outcome::Reset,
+        Some(0) => End::Closed,
+        Some(ECONNREFUSED) => End::Refused,
+        Some(ETIMEDOUT) => End::TimedOut,
+        Some(EHOSTUNREACH | ENETUNREACH | EHOSTDOWN | ENONET | EACCES | ENOPROTOOPT) => {
+            End::Unreachable
+        }
+        Some(ECONNRESET | EPIPE) => End::Reset,
         // ECONNABORTED is an administrator, or us, destroying the socket; others are local.
-        Some(_) => Outcome::Abandoned,
+        Some(_) => End::Local,
         // The stated fallback: a reset is the only segment a failed handshake receives; the rest
         // looks alike.
-        None if is_connecting && segments_in(ctx) != 0 => Outcome::Refused,
-        None if is_connecting || tag.is_waiting != 0 => Outcome::Abandoned,
-        None => Outcome::IdleClose,
+        None if tag.phase == CONNECTING && segments_in(ctx) != 0 => End::Refused,
+        None => End::Closed,
     }
 }
 
@@ -230,9 +244,17 @@ fn segments_in(ctx: &SockOpsContext) -> u32 {
     unsafe { (*ctx.ops).segs_in }
 }
 
+const IPPROTO_TCP: i32 = 6;
+const TCP_SYNCNT: i32 = 7;
+
+// What ICMP errors become on a socket, and what TCP sets itself.
+const EACCES: u32 = 13;
 const EPIPE: u32 = 32;
+const ENONET: u32 = 64;
+const ENOPROTOOPT: u32 = 92;
 const ENETUNREACH: u32 = 101;
 const ECONNRESET: u32 = 104;
 const ETIMEDOUT: u32 = 110;
 const ECONNREFUSED: u32 = 111;
+const EHOSTDOWN: u32 = 112;
 const EHOSTUNREACH: u32 = 113;

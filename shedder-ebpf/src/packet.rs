@@ -5,10 +5,11 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
+use shedder_common::ending::Outcome;
 use shedder_common::histogram::HistogramKind;
 use shedder_common::verdict;
 
-use crate::evidence::{Outcome, measure, record, rows};
+use crate::evidence::{measure, record, rows};
 use crate::maps::VERDICTS;
 use crate::settings::now_ns;
 use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
@@ -77,7 +78,16 @@ fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
 
 #[inline(always)]
 fn note_answer(tag: &mut Tag) {
+    let is_greeting = tag.is_waiting == 0 && tag.has_answered == 0;
     tag.has_answered = 1;
+    if is_greeting {
+        // The server speaks first: it lives, but how fast it answers is not known yet.
+        if let Some(rows) = rows(tag) {
+            let epoch = tag.epoch;
+            record(tag, &rows, epoch, Outcome::IdleClose);
+        }
+        return;
+    }
     if tag.is_waiting == 0 {
         return;
     }

@@ -45,7 +45,9 @@ pub struct Tag {
     pub turns_to_skip: u8,
     /// One once the peer has said that it will send no more.
     pub is_peer_closed: u8,
-    pub reserved: [u8; 5],
+    /// One once an outcome was counted.
+    pub has_outcome: u8,
+    pub reserved: [u8; 4],
 }
 
 /// How far a tagged connect has come. An integer, because the storage starts as zeros.
@@ -79,6 +81,15 @@ impl Tag {
     #[inline(always)]
     pub fn of_or_new<'a>(socket: *mut bpf_sock) -> Option<&'a mut Self> {
         Self::lookup(socket.cast(), u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+    }
+
+    /// Lets go of an earlier connect on a socket that now goes where nobody looks.
+    #[inline(always)]
+    pub fn forget(socket: *mut bpf_sock) {
+        if let Some(tag) = Self::of(socket) {
+            tag.phase = IDLE;
+            tag.hold = HOLD_NONE;
+        }
     }
 
     #[inline(always)]

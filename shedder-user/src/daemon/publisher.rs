@@ -97,7 +97,10 @@ impl Hold {
         let wanted = (u32::from(milliseconds) * jiffies_per_second / 1000).max(1);
         let level = wanted.ilog2().saturating_sub(3) / 3;
         let early = (1 << (3 * level) >> 1_u32).max(1).min(wanted - 1);
-        Self { jiffies: wanted - early, slack_ns: jiffy_ns.saturating_mul(early + 1) }
+        // Never more than half of the hold, or a short one would not hold at all.
+        let half_ns = u32::from(milliseconds).saturating_mul(500_000);
+        let slack_ns = jiffy_ns.saturating_mul(early + 1).min(half_ns);
+        Self { jiffies: wanted - early, slack_ns }
     }
 }
 
@@ -147,7 +150,8 @@ mod tests {
             let Hold { jiffies, slack_ns } = Hold::new(milliseconds, 250);
             (jiffies, slack_ns / 1_000_000)
         };
-        assert_eq!(hold(1), (1, 4));
+        assert_eq!(hold(4), (1, 2));
+        assert_eq!(hold(8), (1, 4));
         assert_eq!(hold(20), (4, 8));
         // From 64 jiffies on, the wheel turns in steps of eight.
         assert_eq!(hold(252), (62, 8));
