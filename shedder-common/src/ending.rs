@@ -75,10 +75,7 @@ pub const fn outcome(life: &Life, end: End, patience_ns: u64) -> Option<Outcome>
         return Some(of_silence(life, end, patience_ns));
     }
     // An idle connection that had its answers. If none of them was measured it still went well.
-    match end {
-        End::Closed if !life.has_outcome => Some(Outcome::IdleClose),
-        _ => None,
-    }
+    if matches!(end, End::Closed) && !life.has_outcome { Some(Outcome::IdleClose) } else { None }
 }
 
 /// The handshake was not complete.
@@ -121,7 +118,13 @@ const fn of_silence(life: &Life, end: End, patience_ns: u64) -> Outcome {
         End::Closed if !life.is_peer_closed && !is_old => Outcome::IdleClose,
         // Accepted and reset. An old unused connection that is reset has merely been tidied away.
         End::Reset if !is_old => Outcome::Reset,
-        _ => Outcome::Abandoned,
+        End::Closed
+        | End::Reset
+        | End::HungUp
+        | End::Refused
+        | End::TimedOut
+        | End::Unreachable
+        | End::Local => Outcome::Abandoned,
     }
 }
 

@@ -125,6 +125,11 @@ impl Engine {
         self.cells.get(&cell).map(|breaker| breaker.view(now))
     }
 
+    /// What a breaker does at present; the cheap part of [`Engine::view`].
+    pub fn state(&self, cell: CellId) -> Option<State> {
+        self.cells.get(&cell).map(Breaker::state)
+    }
+
     /// Every breaker, in order of its name.
     pub fn cells(&self) -> impl Iterator<Item = CellId> {
         self.cells.keys().copied()

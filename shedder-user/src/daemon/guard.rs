@@ -132,13 +132,17 @@ impl Guard {
 
     /// Lets go of cgroups that no longer exist; the kernel has detached their programs already.
     fn drop_removed(&mut self) -> Vec<Change> {
-        let cgroup2 = &self.cgroup2;
-        let gone = self
-            .attached
+        let Self { cgroup2, pins, attached, refused } = self;
+        let gone = attached
             .extract_if(.., |path, guarded| !cgroup2.exists(path, guarded.attachment.cgroup().id));
-        let changes: Vec<Change> =
-            gone.map(|(path, Guarded { caller, .. })| Change::Detached { path, caller }).collect();
-        self.refused.retain(|path, _| cgroup2.mount().join(path.trim_start_matches('/')).is_dir());
+        let changes = gone.map(|(path, Guarded { attachment, caller })| {
+            if let Some(pins) = pins {
+                pins.forget(attachment.cgroup().id);
+            }
+            Change::Detached { path, caller }
+        });
+        let changes = changes.collect();
+        refused.retain(|path, _| cgroup2.mount().join(path.trim_start_matches('/')).is_dir());
         changes
     }
 
@@ -153,10 +157,13 @@ impl Guard {
         match place(&callers.collect(), &path, caller) {
             Place::Covered => None,
             Place::Contested(other) => {
-                let name = &config.callers[caller].name;
-                let why = format!(
-                    "it lies inside or around {other}, which belongs to another caller than {name}"
-                );
+                let owner = self.attached.get(&other).map(|guarded| guarded.caller);
+                let why = if owner == Some(caller) {
+                    format!("{other} inside it is guarded already; restart to guard all of it")
+                } else {
+                    let name = &config.callers[caller].name;
+                    format!("it lies inside or around {other}, which is not of caller {name}")
+                };
                 self.refuse(path, why)
             }
             Place::Free => match self.attach(kernel, &path, caller) {

@@ -20,7 +20,7 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         let (Some(directive), Some(cell)) = (engine.directive(id, now), cells.by_id(id)) else {
             continue;
         };
-        let action = action(directive.shed, cell, cells, engine, now);
+        let action = action(directive.shed, cell, cells, engine);
         let row = row(kernel, cell, &directive, action, *jiffies_per_second, expires);
         let is_same = cell
             .published
@@ -106,18 +106,12 @@ impl Hold {
 
 /// What the kernel does with a connect that is shed. Without a healthy sibling to go to, it is
 /// denied.
-fn action(
-    shed: Option<ShedAction>,
-    cell: &Cell,
-    cells: &Cells,
-    engine: &Engine,
-    now: Monotonic,
-) -> Action {
+fn action(shed: Option<ShedAction>, cell: &Cell, cells: &Cells, engine: &Engine) -> Action {
     match shed {
         None => Action::Allow,
         Some(ShedAction::Deny(errno)) => Action::Deny(errno),
         Some(ShedAction::Delay(milliseconds)) => Action::Delay(milliseconds),
-        Some(ShedAction::Redirect(errno)) => sibling(cell, cells, engine, now)
+        Some(ShedAction::Redirect(errno)) => sibling(cell, cells, engine)
             .and_then(|sibling| u16::try_from(sibling.slot.slot).ok())
             .map_or(Action::Deny(errno), Action::Redirect),
     }
@@ -125,14 +119,12 @@ fn action(
 
 /// Another endpoint of the same service and caller that is closed, in the order of the policy
 /// file: siblings come before fallbacks.
-fn sibling<'a>(cell: &Cell, cells: &'a Cells, engine: &Engine, now: Monotonic) -> Option<&'a Cell> {
+fn sibling<'a>(cell: &Cell, cells: &'a Cells, engine: &Engine) -> Option<&'a Cell> {
     cells.iter().find(|other| {
         other.id != cell.id
             && (other.caller, other.service) == (cell.caller, cell.service)
             && other.endpoint.is_ipv4() == cell.endpoint.is_ipv4()
-            && engine
-                .view(other.id, now)
-                .is_some_and(|view| matches!(view.state, State::Closed | State::ForcedClosed))
+            && matches!(engine.state(other.id), Some(State::Closed | State::ForcedClosed))
     })
 }
 

@@ -355,7 +355,7 @@ impl Breaker {
     }
 
     /// What people are told: an order comes first, then that the policy only observes.
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         match (self.overlay.map(|overlay| overlay.force), self.policy.mode) {
             (Some(Force::Open), _) => State::ForcedOpen,
             (Some(Force::Closed), _) => State::ForcedClosed,

@@ -83,16 +83,16 @@ impl Attachment {
         caller: u32,
         pins: Option<&Pins>,
     ) -> Result<Self, AttachError> {
-        let keep = |hook: &'static str, link: Result<FdLink, LinkError>| match (link, pins) {
-            (Err(source), _) => Err(AttachError::Link { hook, source }),
-            (Ok(link), None) => Ok(Hold::Link { _link: link }),
-            (Ok(link), Some(pins)) => Ok(Hold::Pin { _pin: pins.pin(link, cgroup.id, hook)? }),
+        let taken = |hook, link: Result<FdLink, LinkError>| {
+            link.map_err(|source| AttachError::Link { hook, source })
         };
-        let sockops = keep("sockops", attach_sockops(programs, &cgroup)?.try_into())?;
-        let ingress = keep("ingress", attach_skb(programs, &cgroup, "ingress")?.try_into())?;
-        let egress = keep("egress", attach_skb(programs, &cgroup, "egress")?.try_into())?;
-        let connect6 = keep("connect6", attach_connect(programs, &cgroup, "connect6")?.try_into())?;
-        let connect4 = keep("connect4", attach_connect(programs, &cgroup, "connect4")?.try_into())?;
+        let sockops = taken("sockops", attach_sockops(programs, &cgroup)?.try_into())?;
+        let ingress = taken("ingress", attach_skb(programs, &cgroup, "ingress")?.try_into())?;
+        let egress = taken("egress", attach_skb(programs, &cgroup, "egress")?.try_into())?;
+        let connect6 =
+            taken("connect6", attach_connect(programs, &cgroup, "connect6")?.try_into())?;
+        let connect4 =
+            taken("connect4", attach_connect(programs, &cgroup, "connect4")?.try_into())?;
         for attach_type in [INET4_CONNECT, INET6_CONNECT] {
             let key = CgroupStorageKey::new(cgroup.id, attach_type);
             programs
@@ -100,12 +100,14 @@ impl Attachment {
                 .insert(key, caller, 0)
                 .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
         }
+        // Pinned last: until then an error lets go of every link by itself.
+        let keep = |hook, link| Hold::new(link, cgroup.id, hook, pins);
         Ok(Self {
-            _connect4: connect4,
-            _connect6: connect6,
-            _egress: egress,
-            _ingress: ingress,
-            _sockops: sockops,
+            _connect4: keep("connect4", connect4)?,
+            _connect6: keep("connect6", connect6)?,
+            _egress: keep("egress", egress)?,
+            _ingress: keep("ingress", ingress)?,
+            _sockops: keep("sockops", sockops)?,
             cgroup,
         })
     }
@@ -113,6 +115,15 @@ impl Attachment {
     /// The guarded cgroup.
     pub const fn cgroup(&self) -> &GuardedCgroup {
         &self.cgroup
+    }
+}
+
+impl Hold {
+    /// Pins the link if links are pinned; when that fails, none of the cgroup's stays pinned.
+    fn new(link: FdLink, cgroup: u64, hook: &str, pins: Option<&Pins>) -> Result<Self, PinError> {
+        let Some(pins) = pins else { return Ok(Self::Link { _link: link }) };
+        let pinned = pins.pin(link, cgroup, hook).inspect_err(|_| pins.forget(cgroup));
+        Ok(Self::Pin { _pin: pinned? })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Finding cgroups: where the v2 hierarchy is mounted, and what a pattern matches in it.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
@@ -21,8 +21,17 @@ pub struct GuardedCgroup {
     pub name: String,
     /// Its id: the number of its directory.
     pub id: u64,
-    /// Locked for as long as it is guarded.
     pub(super) directory: File,
+    _claim: Claim,
+}
+
+/// A lock on a cgroup's id, held for as long as it is guarded.
+///
+/// Not on the cgroup itself, which any process may open and lock.
+#[derive(Debug)]
+struct Claim {
+    path: PathBuf,
+    _lock: File,
 }
 
 /// What is wrong with the hierarchy or one of its cgroups.
@@ -52,6 +61,9 @@ pub enum Cgroup2Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Claims cannot be made.
+    #[error("cgroups cannot be claimed in {CLAIMS}: {0}")]
+    Claim(io::Error),
     /// Another daemon has it.
     #[error("cgroup {0} is guarded by another shedder already; stop that one first")]
     Guarded(String),
@@ -89,16 +101,14 @@ impl Cgroup2 {
         Ok(names)
     }
 
-    /// Opens a cgroup and locks it against other daemons.
+    /// Opens a cgroup and claims it against other daemons.
     pub fn guard(&self, name: &str) -> Result<GuardedCgroup, Cgroup2Error> {
         let open = |source| Cgroup2Error::Open { name: name.to_owned(), source };
         let directory = File::open(self.mount.join(name.trim_start_matches('/'))).map_err(open)?;
         let id = directory.metadata().map_err(open)?.ino();
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(GuardedCgroup { name: name.to_owned(), id, directory }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Cgroup2Error::Guarded(name.to_owned())),
-            Err(error) => Err(open(error.into())),
-        }
+        let claim = Claim::new(id).map_err(Cgroup2Error::Claim)?;
+        let claim = claim.ok_or_else(|| Cgroup2Error::Guarded(name.to_owned()))?;
+        Ok(GuardedCgroup { name: name.to_owned(), id, directory, _claim: claim })
     }
 
     /// Whether a cgroup of this name and id still exists.
@@ -107,3 +117,32 @@ impl Cgroup2 {
             .is_ok_and(|metadata| metadata.ino() == id)
     }
 }
+
+impl Claim {
+    /// Claims a cgroup; nothing when another daemon has it.
+    fn new(cgroup: u64) -> io::Result<Option<Self>> {
+        DirBuilder::new().recursive(true).mode(0o700).create(CLAIMS)?;
+        let path = Path::new(CLAIMS).join(cgroup.to_string());
+        loop {
+            let lock = File::create(&path)?;
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                // The file may have been removed by its last owner between opening and locking.
+                Ok(()) if lock.metadata()?.nlink() == 0 => {}
+                Ok(()) => return Ok(Some(Self { path, _lock: lock })),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove");
+        }
+    }
+}
+
+/// Where claims are made: a directory of root alone, in memory until the next boot.
+const CLAIMS: &str = "/run/shedder-claims";

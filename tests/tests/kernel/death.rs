@@ -133,3 +133,42 @@ fn verdicts_of_a_stopped_daemon_expire() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
+
+/// Only links of ours are ever removed, and only from a directory of ours.
+#[test]
+fn a_pin_directory_that_is_not_ours_is_refused() {
+    let (_caller, cgroup) = caller("not-ours");
+    let directory = tempfile::tempdir().expect("a directory");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(directory.path(), private).expect("it is ours");
+    let precious = directory.path().join("precious");
+    fs::write(&precious, "kept").expect("it is writable");
+    let node = format!("[node]\npin_dir = \"{}\"\n", directory.path().display());
+    let endpoint = "127.0.0.1:9".parse().expect("an address");
+    let refused = Daemon::start(&(node + &policy(&cgroup, &[endpoint], LASTING)));
+    let refused = refused.expect_err("not a bpf file system").to_string();
+    assert!(refused.contains("is not in a bpf file system"), "{refused}");
+    assert!(precious.exists());
+}
+
+/// A cgroup that goes takes its pins with it.
+#[test]
+fn pins_go_with_their_cgroup() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bpffs = BpfFs::mount(directory.path());
+    let outer = shedder_tests::cgroup::Cgroup::new("churn").expect("a cgroup");
+    let pins = bpffs.0.join("shedder");
+    let node = format!("[node]\npin_dir = \"{}\"\n", pins.display());
+    let endpoint = "127.0.0.1:9".parse().expect("an address");
+    let pattern = format!("{}/job-*", outer.name());
+    let text = node + &policy(&outer, &[endpoint], LASTING).replace(outer.name(), &pattern);
+    let daemon = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    for job in ["job-1", "job-2"] {
+        let inner = outer.child(job).expect("a cgroup");
+        events.wait_for(|event| event.text.starts_with("guarding").then_some(())).expect("guarded");
+        drop(inner);
+        events.wait_for(|event| event.text.contains("is gone").then_some(())).expect("let go");
+    }
+    assert_eq!(fs::read_dir(&pins).expect("it exists").count(), 0);
+}
