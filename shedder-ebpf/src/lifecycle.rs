@@ -85,7 +85,7 @@ fn keep_trying(ctx: &SockOpsContext, hold_jiffies: u32) {
             IPPROTO_TCP,
             TCP_SYNCNT,
             (&raw mut retransmissions).cast(),
-            size_of::<u32>() as i32,
+            OPTION_BYTES,
         )
     };
     if result != 0 {
@@ -246,6 +246,7 @@ fn segments_in(ctx: &SockOpsContext) -> u32 {
 
 const IPPROTO_TCP: i32 = 6;
 const TCP_SYNCNT: i32 = 7;
+const OPTION_BYTES: i32 = 4;
 
 // What ICMP errors become on a socket, and what TCP sets itself.
 const EACCES: u32 = 13;
