@@ -75,9 +75,13 @@ enum Failure {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // A reader that goes away, such as `head`, ends the command quietly.
-    output::die_quietly_with_reader();
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // A reader that goes away, such as `head`, ends a command quietly. The daemon outlives both
+    // its clients and the reader of its log.
+    if !matches!(command, Command::Run(_)) {
+        output::die_quietly_with_reader();
+    }
+    let outcome = match command {
         Command::Run(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Events(command) => command.execute(),
@@ -91,7 +95,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Operation(error)) => {
-            eprintln!("shedder: {error:#}");
+            eprintln!("shedder: {}", output::sentence(&error));
             ExitCode::from(1)
         }
         Err(Failure::Unreachable(error)) => {

@@ -21,10 +21,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shedder_common::event::Event as KernelEvent;
 use shedder_common::time::Monotonic;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::api::{self, Control, SocketFile};
 use crate::clock;
@@ -56,6 +56,9 @@ struct Daemon {
 
 /// Runs the daemon until it is told to stop.
 pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
+    require_privileges()?;
+    // Before anything is attached, so that from here on every way to be stopped detaches.
+    let mut stop = StopSignals::new().context("signals cannot be caught")?;
     let config = Arc::new(config);
     let node = &config.node;
     let socket = SocketFile::claim(&node.socket, node.socket_group.as_deref())?;
@@ -73,7 +76,7 @@ pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
         endpoints = daemon.cells.len(),
         "guarding"
     );
-    let outcome = daemon.serve(orders).await;
+    let outcome = daemon.serve(orders, &mut stop).await;
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
     info!("stopping");
@@ -89,9 +92,11 @@ pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 }
 
 impl Daemon {
-    async fn serve(&mut self, mut orders: mpsc::Receiver<Control>) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    async fn serve(
+        &mut self,
+        mut orders: mpsc::Receiver<Control>,
+        stop: &mut StopSignals,
+    ) -> anyhow::Result<()> {
         let ring = self.kernel.event_wakeups().context("the event ring cannot be watched")?;
         let mut resolved = names::watch(&self.config);
         let mut ticks = interval(self.config.node.tick);
@@ -102,7 +107,8 @@ impl Daemon {
             let due = self.next_deadline();
             tokio::select! {
                 _ = ticks.tick() => self.look(),
-                () = sleep_until(due) => self.settle(clock::now()),
+                // Not without a look: what decides may have happened since the last tick.
+                () = sleep_until(due) => self.look(),
                 ready = ring.readable() => {
                     ready.context("the event ring cannot be watched")?.clear_ready();
                     self.take_events();
@@ -110,8 +116,7 @@ impl Daemon {
                 Some(control) = orders.recv() => self.answer(control),
                 _ = rescans.tick() => self.rescan(),
                 Some(names) = resolved.recv() => self.take_names(names),
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                () = stop.received() => return Ok(()),
             }
         }
     }
@@ -194,9 +199,34 @@ impl Daemon {
             Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
             Ok(None) => {}
             Err(failure) => {
-                error!(%endpoint, error = %failure, "no breaker");
                 self.journal.error(&format!("{endpoint} gets no breaker: {failure}"));
             }
+        }
+    }
+}
+
+/// The signals that stop the daemon: by a service manager, by Ctrl-C, by a terminal that closes.
+#[derive(Debug)]
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

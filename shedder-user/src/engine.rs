@@ -125,9 +125,9 @@ impl Engine {
         self.cells.get(&cell).map(|breaker| breaker.view(now))
     }
 
-    /// What a breaker does at present; the cheap part of [`Engine::view`].
-    pub fn state(&self, cell: CellId) -> Option<State> {
-        self.cells.get(&cell).map(Breaker::state)
+    /// Whether a breaker lets everything through, so that others may send their connects there.
+    pub fn is_healthy(&self, cell: CellId) -> bool {
+        self.cells.get(&cell).is_some_and(Breaker::is_healthy)
     }
 
     /// Every breaker, in order of its name.

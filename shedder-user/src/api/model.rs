@@ -218,6 +218,11 @@ pub enum EventKind {
     Stopping,
     /// Something is wrong, and the daemon goes on.
     Error,
+    /// Events this client was too slow for.
+    Missed {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Body of `POST /v1/override`.

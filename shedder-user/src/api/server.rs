@@ -15,7 +15,9 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::model::{Event, Failure, Overridden, Override, Status};
+use crate::clock;
+
+use super::model::{Event, EventKind, Failure, Overridden, Override, Status};
 
 /// A question to the daemon loop, with the place for its answer.
 #[derive(Debug)]
@@ -127,18 +129,27 @@ async fn stream(past: Vec<u8>, mut future: broadcast::Receiver<Event>, mut sende
     if sender.send_data(past.into()).await.is_err() {
         return;
     }
+    let mut sequence = 0;
     loop {
         let bytes = match future.recv().await {
-            Ok(event) => line(&event),
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                format!("{{\"event\":\"missed\",\"count\":{missed}}}\n").into_bytes()
+            Ok(event) => {
+                sequence = event.sequence;
+                line(&event)
             }
+            Err(broadcast::error::RecvError::Lagged(count)) => line(&missed(sequence, count)),
             Err(broadcast::error::RecvError::Closed) => return,
         };
         if sender.send_data(bytes.into()).await.is_err() {
             return;
         }
     }
+}
+
+/// Takes the place of events a client was too slow for; `sequence` is the last one it got.
+fn missed(sequence: u64, count: u64) -> Event {
+    let at = humantime::format_rfc3339_millis(clock::wall(clock::now())).to_string();
+    let text = format!("{count} events were missed: this client reads too slowly");
+    Event { sequence, at, kind: EventKind::Missed { count }, text }
 }
 
 async fn order(

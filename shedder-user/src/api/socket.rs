@@ -6,7 +6,8 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
 
@@ -54,13 +55,15 @@ impl SocketFile {
     /// yet. `group` may use the socket, besides root.
     pub fn claim(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
         let group = group.map(group_id).transpose()?;
-        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
+        {
             let failed = |source| SocketError::Io { path: directory.to_owned(), source };
-            DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(failed)?;
-            std::os::unix::fs::chown(directory, None, group).map_err(failed)?;
+            prepare_directory(directory, group).map_err(failed)?;
         }
         refuse_other_files(path)?;
         let lock = lock(path)?;
+        // What a dead daemon left would pass for a sign of life.
+        remove(path);
         Ok(Self { path: path.to_owned(), group, _lock: lock })
     }
 
@@ -68,15 +71,10 @@ impl SocketFile {
     pub fn listen(&self) -> Result<UnixListener, SocketError> {
         let failed = |source| SocketError::Io { path: self.path.clone(), source };
         let unfinished = with_suffix(&self.path, ".new");
-        if let Err(error) = fs::remove_file(&unfinished)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(failed(error));
-        }
+        remove(&unfinished);
         let listener = UnixListener::bind(&unfinished).map_err(failed)?;
         std::os::unix::fs::chown(&unfinished, None, self.group).map_err(failed)?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        // Replaces the socket of a daemon that died.
         fs::rename(&unfinished, &self.path).map_err(failed)?;
         Ok(listener)
     }
@@ -84,15 +82,32 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        for path in [&self.path, &with_suffix(&self.path, ".lock")] {
-            // The socket is not there yet when the daemon could not start.
-            if let Err(error) = fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), %error, "cannot remove");
-            }
-        }
+        remove(&self.path);
+        remove(&with_suffix(&self.path, ".lock"));
     }
+}
+
+/// Removes a file of ours that may or may not be there.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove");
+    }
+}
+
+/// Makes the directory if need be, and lets the group through one that only root could enter.
+fn prepare_directory(directory: &Path, group: Option<u32>) -> io::Result<()> {
+    if !directory.exists() {
+        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
+    }
+    let metadata = fs::metadata(directory)?;
+    let is_as_we_make_it =
+        metadata.uid() == 0 && metadata.gid() == 0 && metadata.mode() & 0o777 == 0o750;
+    if is_as_we_make_it && group.is_some() {
+        std::os::unix::fs::chown(directory, None, group)?;
+    }
+    Ok(())
 }
 
 /// Takes the lock beside the socket, which a dead daemon cannot hold.
@@ -103,6 +118,8 @@ fn lock(socket: &Path) -> Result<File, SocketError> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(&path).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // Its last owner removed it between our opening and locking it.
+        Ok(()) if file.metadata().map_err(failed)?.nlink() == 0 => return lock(socket),
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut pid = String::new();

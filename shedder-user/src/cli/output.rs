@@ -107,6 +107,17 @@ pub(super) fn span(time: &str) -> String {
     )
 }
 
+/// An error and its causes in one line, without those that say what was said already.
+pub(super) fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match (said.is_empty(), said.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => said,
+            (false, false) => format!("{said}: {cause}"),
+        }
+    })
+}
+
 /// Lets a closed pipe end the process as it ends other tools, instead of a panic on the next line.
 #[expect(unsafe_code, reason = "restores the signal's default action before any thread exists")]
 pub(super) fn die_quietly_with_reader() {
@@ -126,6 +137,14 @@ mod tests {
         table.push(vec!["wide".to_owned(), "x".to_owned()]);
         let text = table.render(|_, _, cell| cell.to_owned());
         assert_eq!(text, "A     LONG\nwide  x\n");
+    }
+
+    #[test]
+    fn an_error_says_nothing_twice() {
+        let cause = std::io::Error::other("no space");
+        let error =
+            anyhow::Error::from(cause).context("cannot write").context("cannot write: no space");
+        assert_eq!(sentence(&error), "cannot write: no space");
     }
 
     #[test]

@@ -76,6 +76,9 @@ fn network(address: &str, bits: &str, port: u16) -> Result<EndpointSpec, &'stati
     if bits > width {
         return Err("the prefix is longer than the address");
     }
+    if matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some()) {
+        return Err("it stands for an IPv4 network and is written as one");
+    }
     let (value, shift) = match address {
         IpAddr::V4(address) => (u128::from(address.to_bits()), 32 - u32::from(bits)),
         IpAddr::V6(address) => (address.to_bits(), 128 - u32::from(bits)),

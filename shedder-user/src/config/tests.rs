@@ -91,6 +91,8 @@ fn bad_input_is_named_with_its_place() {
     complains("/system.slice/web-*.service", "system.slice", "begins at the root");
     complains("/system.slice/web-*.service", "/", "cannot be guarded");
     complains("/system.slice/web-*.service", "/a[", "no cgroup pattern");
+    complains("/system.slice/web-*.service", "/a/..", "must not contain . or ..");
+    complains("10.1.0.0/16:5432", "[::ffff:10.0.0.0/104]:80", "IPv4 network");
     complains("10.0.0.1:5432", "10.0.0.1", "the port is missing");
     complains("10.1.0.0/16:5432", "10.1.0.0/99:5432", "prefix is longer");
     complains("caller = \"web\"", "caller = \"wbe\"", "no caller is called \"wbe\"; there are web");
@@ -124,6 +126,13 @@ fn overlapping_policies_are_refused() {
     let second = "\n[[policy]]\ncaller = \"web\"\nservice = \"db\"\n";
     let error = Config::parse("f", &format!("{GOOD}{second}")).expect_err("overlap").to_string();
     assert!(error.contains("the one at line 15 both decide about 10.0.0.1:5432"), "{error}");
+}
+
+#[test]
+fn a_fallback_that_is_another_services_endpoint_is_refused() {
+    let second = "[[service]]\nname = \"b\"\nendpoints = [\"10.9.9.9:1\"]\nfallback = [\"10.0.0.1:5432\"]\n[[policy]]\ncaller = \"web\"\nservice = \"b\"\n";
+    let error = Config::parse("f", &format!("{GOOD}{second}")).expect_err("overlap").to_string();
+    assert!(error.contains("both decide about 10.0.0.1:5432"), "{error}");
 }
 
 #[test]

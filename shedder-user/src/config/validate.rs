@@ -86,6 +86,10 @@ fn caller(caller: &file::Caller) -> Result<Caller, Complaint> {
             );
             return Err(Complaint::at(pattern.span(), message));
         }
+        if text.split('/').any(|name| name == "." || name == "..") {
+            let message = format!("{text:?} is no cgroup pattern: it must not contain . or ..");
+            return Err(Complaint::at(pattern.span(), message));
+        }
         if let Err(error) = glob::Pattern::new(text) {
             return Err(Complaint::at(
                 pattern.span(),
@@ -217,7 +221,8 @@ fn overlaps(
 ) -> Result<(), Complaint> {
     let mut decided: BTreeMap<(usize, &EndpointSpec), usize> = BTreeMap::new();
     for (index, binding) in bindings.iter().enumerate() {
-        for endpoint in &services[binding.service].endpoints {
+        let service = &services[binding.service];
+        for endpoint in service.endpoints.iter().chain(&service.fallback) {
             let Some(first) = decided.insert((binding.caller, endpoint), index) else { continue };
             let (line, _) = place(text, policies[first].caller.span().start);
             let message = format!(

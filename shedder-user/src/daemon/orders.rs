@@ -30,6 +30,8 @@ impl Daemon {
                 order.endpoint
             )
         })?;
+        // As the cells are known: a mapped address is the IPv4 endpoint it means.
+        let endpoint = SocketAddr::new(endpoint.ip().to_canonical(), endpoint.port());
         let ttl = ttl(order)?;
         let reached = self.reached(endpoint, order.caller.as_deref())?;
         let now = clock::now();

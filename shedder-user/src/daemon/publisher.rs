@@ -3,24 +3,27 @@
 //! A shedding verdict is renewed at every settling; one that allows is written when it changes. A
 //! daemon that hangs stops renewing, and traffic flows.
 
+use std::collections::BTreeMap;
+
 use shedder_common::time::{Monotonic, nanos};
 use shedder_common::verdict::{Action, Verdict, VerdictWord};
 
 use super::Daemon;
 use super::cells::{Cell, Cells};
-use crate::engine::{CellId, Directive, Engine, ShedAction, State};
+use crate::engine::{CellId, Directive, Engine, ShedAction};
 use crate::kernel::Kernel;
 
 /// Brings the kernel's verdicts in line with the engine.
 pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
     let Daemon { config, kernel, engine, cells, jiffies_per_second, .. } = daemon;
     let expires = now.plus(config.node.verdict_ttl);
+    let siblings = Siblings::find(cells, engine);
     for index in 0..cells.len() {
         let id = CellId(u32::try_from(index).expect("cells are numbered by slots"));
         let (Some(directive), Some(cell)) = (engine.directive(id, now), cells.by_id(id)) else {
             continue;
         };
-        let action = action(directive.shed, cell, cells, engine);
+        let action = action(directive.shed, cell, &siblings);
         let row = row(kernel, cell, &directive, action, *jiffies_per_second, expires);
         let is_same = cell
             .published
@@ -106,26 +109,44 @@ impl Hold {
 
 /// What the kernel does with a connect that is shed. Without a healthy sibling to go to, it is
 /// denied.
-fn action(shed: Option<ShedAction>, cell: &Cell, cells: &Cells, engine: &Engine) -> Action {
+fn action(shed: Option<ShedAction>, cell: &Cell, siblings: &Siblings) -> Action {
     match shed {
         None => Action::Allow,
         Some(ShedAction::Deny(errno)) => Action::Deny(errno),
         Some(ShedAction::Delay(milliseconds)) => Action::Delay(milliseconds),
-        Some(ShedAction::Redirect(errno)) => sibling(cell, cells, engine)
-            .and_then(|sibling| u16::try_from(sibling.slot.slot).ok())
+        Some(ShedAction::Redirect(errno)) => siblings
+            .of(cell)
+            .and_then(|CellId(slot)| u16::try_from(slot).ok())
             .map_or(Action::Deny(errno), Action::Redirect),
     }
 }
 
-/// Another endpoint of the same service and caller that is closed, in the order of the policy
-/// file: siblings come before fallbacks.
-fn sibling<'a>(cell: &Cell, cells: &'a Cells, engine: &Engine) -> Option<&'a Cell> {
-    cells.iter().find(|other| {
-        other.id != cell.id
-            && (other.caller, other.service) == (cell.caller, cell.service)
-            && other.endpoint.is_ipv4() == cell.endpoint.is_ipv4()
-            && matches!(engine.state(other.id), Some(State::Closed | State::ForcedClosed))
-    })
+/// Where redirects may go: for each caller, service and address family its first two healthy
+/// cells, in the order of the policy file, in which fallbacks come last. Two, so that a cell that
+/// is one of them finds the other.
+#[derive(Debug, Default)]
+struct Siblings(BTreeMap<(usize, usize, bool), Vec<CellId>>);
+
+impl Siblings {
+    fn find(cells: &Cells, engine: &Engine) -> Self {
+        let mut found: BTreeMap<_, Vec<CellId>> = BTreeMap::new();
+        for cell in cells.iter().filter(|cell| matches!(cell.policy.shed, ShedAction::Redirect(_)))
+        {
+            let healthy = found.entry(Self::group(cell)).or_default();
+            if healthy.len() < 2 && engine.is_healthy(cell.id) {
+                healthy.push(cell.id);
+            }
+        }
+        Self(found)
+    }
+
+    fn of(&self, cell: &Cell) -> Option<CellId> {
+        self.0.get(&Self::group(cell))?.iter().copied().find(|other| *other != cell.id)
+    }
+
+    fn group(cell: &Cell) -> (usize, usize, bool) {
+        (cell.caller, cell.service, cell.endpoint.is_ipv4())
+    }
 }
 
 fn epoch(verdict: &Verdict) -> u16 {

@@ -25,8 +25,8 @@ impl Chance {
 
 /// The open time before jitter: `base · 2^level`, at most the cap.
 pub(super) fn full(rule: &OpenRule, level: u32) -> Duration {
-    // Sixteen doublings reach the cap from any base a policy may have.
-    rule.base.saturating_mul(1 << level.min(16)).min(rule.max)
+    // Twenty-four doublings of the shortest base a policy may have reach the longest cap.
+    rule.base.saturating_mul(1 << level.min(MAX_LEVEL)).min(rule.max)
 }
 
 /// The open time at `level`, shortened by up to the jitter share, so that breakers of one node,
@@ -38,6 +38,9 @@ pub(super) fn jittered(rule: &OpenRule, level: u32, chance: &mut Chance) -> Dura
     let nanoseconds = full.as_nanos() * u128::from(1000 - cut) / 1000;
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
+
+/// Trips a breaker remembers at most.
+pub(super) const MAX_LEVEL: u32 = 24;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use super::evidence::Sample;
 use super::policy::{Mode, Policy, ShedAction};
 use super::strategy::Evidence;
 use super::transition::{Cause, Change, Next};
-use super::window::{Summary, Window};
+use super::window::{Summary, Windows};
 use super::{Force, State};
 
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Breaker {
     last_open: Duration,
     /// Why it last tripped, until it is closed again.
     tripped_by: Option<Cause>,
-    window: Window,
+    windows: Windows,
     chance: Chance,
 }
 
@@ -94,9 +94,8 @@ pub struct View {
 
 impl Breaker {
     pub(super) fn new(policy: Arc<Policy>, seed: u64, now: Monotonic) -> Self {
-        let span = policy.trip.iter().filter_map(super::Strategy::window).max();
         Self {
-            window: Window::new(span.unwrap_or(DEFAULT_SPAN)),
+            windows: Windows::new(policy.trip.iter().filter_map(super::Strategy::window)),
             policy,
             stage: Stage::Closed,
             overlay: None,
@@ -112,7 +111,7 @@ impl Breaker {
 
     /// Takes evidence in and lets the present state judge it.
     pub(super) fn observe(&mut self, sample: &Sample, now: Monotonic) -> Option<Change> {
-        self.window.add(sample, now);
+        self.windows.add(sample, now);
         match &mut self.stage {
             Stage::Closed | Stage::Recovering { .. } => self.judge(sample, now),
             Stage::Open { .. } => None,
@@ -168,6 +167,7 @@ impl Breaker {
         let from = self.state();
         self.overlay = Some(Overlay { force, until: now.plus(ttl) });
         self.since = now;
+        self.forget_probes();
         self.new_epoch();
         self.change(from, self.state(), Cause::Forced(force, ttl), now)
     }
@@ -178,7 +178,7 @@ impl Breaker {
         self.level = 0;
         self.forget_at = None;
         self.tripped_by = None;
-        self.window.clear();
+        self.windows.clear();
         self.stage = Stage::Closed;
         self.since = now;
         self.new_epoch();
@@ -221,14 +221,14 @@ impl Breaker {
             cause: self.overlay_cause(now).or_else(|| self.tripped_by.clone()),
             level: self.level,
             next: self.next(),
-            window: self.window.summary(now),
+            window: self.windows.summary(now),
         }
     }
 
     /// Trips if any strategy says so.
     fn judge(&mut self, sample: &Sample, now: Monotonic) -> Option<Change> {
         let evidence = Evidence {
-            window: &self.window,
+            windows: &self.windows,
             failure_run: sample.failure_run,
             had_burst: sample.failure_bursts > 0,
             now,
@@ -273,7 +273,7 @@ impl Breaker {
         let Stage::HalfOpen(probing) = &self.stage else { return None };
         let cause =
             Cause::ProbesSucceeded { successes: probing.successes, probes: probing.admitted };
-        self.window.clear();
+        self.windows.clear();
         if self.policy.ramp.duration.is_zero() {
             return self.close(cause, now);
         }
@@ -284,12 +284,12 @@ impl Breaker {
     fn open(&mut self, cause: Cause, now: Monotonic) -> Option<Change> {
         let open_for = backoff::jittered(&self.policy.open, self.level, &mut self.chance);
         self.last_open = open_for;
-        self.level = (self.level + 1).min(MAX_LEVEL);
+        self.level = (self.level + 1).min(backoff::MAX_LEVEL);
         self.forget_at = None;
         self.tripped_by = Some(cause.clone());
         let change = self.move_to(Stage::Open { until: now.plus(open_for) }, cause, now);
         // After the change has taken its summary.
-        self.window.clear();
+        self.windows.clear();
         change
     }
 
@@ -314,13 +314,15 @@ impl Breaker {
         Some(self.change(from, self.stage_state(), cause, now))
     }
 
-    /// After a forced open time the endpoint is probed first; after a hold the evidence gathered
-    /// meanwhile takes effect.
+    /// After a forced open time the endpoint is probed first; after a hold the stage the breaker
+    /// has come to meanwhile takes effect.
     fn end_overlay(&mut self, now: Monotonic) -> Change {
         let from = self.state();
         if self.overlay.take().is_some_and(|overlay| overlay.force == Force::Open) {
             self.stage = Stage::HalfOpen(Probing::default());
+            self.tripped_by = Some(Cause::ForceEnded);
         }
+        self.forget_probes();
         self.since = now;
         self.new_epoch();
         self.change(from, self.state(), Cause::ForceEnded, now)
@@ -334,7 +336,7 @@ impl Breaker {
             cause,
             level: self.level,
             next: self.next(),
-            window: self.window.summary(now),
+            window: self.windows.summary(now),
         }
     }
 
@@ -342,6 +344,7 @@ impl Breaker {
         if let Some(Overlay { force, until }) = self.overlay {
             let state = match force {
                 Force::Open => State::HalfOpen,
+                Force::Closed if self.policy.mode == Mode::Observe => State::Observe,
                 Force::Closed => self.stage_state(),
             };
             return Some(Next { state, at: until });
@@ -355,7 +358,15 @@ impl Breaker {
     }
 
     /// What people are told: an order comes first, then that the policy only observes.
-    pub(super) fn state(&self) -> State {
+    /// Whether every connect goes through, by what the evidence or an operator says.
+    pub(super) fn is_healthy(&self) -> bool {
+        match self.overlay {
+            Some(overlay) => overlay.force == Force::Closed,
+            None => matches!(self.stage, Stage::Closed),
+        }
+    }
+
+    fn state(&self) -> State {
         match (self.overlay.map(|overlay| overlay.force), self.policy.mode) {
             (Some(Force::Open), _) => State::ForcedOpen,
             (Some(Force::Closed), _) => State::ForcedClosed,
@@ -381,8 +392,9 @@ impl Breaker {
     fn admitted_share(&self, from: Monotonic, until: Monotonic, now: Monotonic) -> u16 {
         let total = u128::from(nanos(until.since(from))).max(1);
         let passed = u128::from(nanos(now.since(from))).min(total);
-        let share = u16::try_from(passed * 1000 / total).unwrap_or(1000);
-        share.max(self.policy.ramp.start_permille)
+        let start = self.policy.ramp.start_permille;
+        let rest = u128::from(1000_u16.saturating_sub(start));
+        start + u16::try_from(rest * passed / total).unwrap_or(1000)
     }
 
     /// A level is forgotten after ten times the last open time, spent closed.
@@ -391,12 +403,16 @@ impl Breaker {
         self.forget_at = (self.level > 0).then(|| now.plus(wait));
     }
 
+    /// Results of probes of an earlier epoch never arrive; without this they would be waited for.
+    fn forget_probes(&mut self) {
+        if let Stage::HalfOpen(probing) = &mut self.stage {
+            *probing = Probing::default();
+        }
+    }
+
     const fn new_epoch(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }
 }
 
-/// Looked back for the status of a policy whose strategies need no window.
-const DEFAULT_SPAN: Duration = Duration::from_secs(10);
 const MIN_FORGETTING: Duration = Duration::from_secs(30);
-const MAX_LEVEL: u32 = 16;

@@ -276,3 +276,34 @@ fn an_operator_overrides_for_a_while() {
          2300 forced_closed -> open, level 1: the operator's override ended",
     );
 }
+
+#[test]
+fn an_override_starts_the_probing_afresh() {
+    check(
+        consecutive(),
+        "0 fail 5
+         1100 probe 2 0 1
+         1200 hold 1000
+         2300 probe 1 0 1
+         2400 probe 2 2 0",
+        "0 closed -> open, level 1: 5 failures in a row (limit 5)
+         1000 open -> half_open, level 1: the open time has passed; probing
+         1200 half_open -> forced_closed, level 1: held closed by an operator for 1s
+         2200 forced_closed -> half_open, level 1: the operator's override ended
+         2400 half_open -> recovering, level 1: 2 of 3 probes succeeded",
+    );
+}
+
+#[test]
+fn the_ramp_grows_from_its_start_to_everything() {
+    let mut engine = Engine::new(1);
+    let mut policy = policy(consecutive());
+    policy.ramp.start_permille = 500;
+    engine.insert(CELL, Arc::new(policy), at(0));
+    engine.observe(CELL, &Sample { refused: 5, failure_run: 5, ..Sample::default() }, at(0));
+    engine.handle_timeout(at(1_000));
+    let probes = Sample { probes: 2, probe_successes: 2, ..Sample::default() };
+    engine.observe(CELL, &probes, at(1_000));
+    let share = |time| engine.directive(CELL, at(time)).expect("it exists").admit_permille;
+    assert_eq!([1_000, 3_500, 6_000, 11_000].map(share), [500, 625, 750, 1_000]);
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::policy::{InvalidPolicy, duration, range};
-use super::window::Window;
+use super::window::Windows;
 use shedder_common::time::Monotonic;
 
 /// Which latency a rule looks at.
@@ -94,7 +94,7 @@ pub enum Reason {
 /// What a strategy may look at.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
-    pub(super) window: &'a Window,
+    pub(super) windows: &'a Windows,
     pub(super) failure_run: u64,
     /// Whether the run reached the policy's limit since the last look, even if it has ended.
     pub(super) had_burst: bool,
@@ -104,22 +104,22 @@ pub(super) struct Evidence<'a> {
 impl Strategy {
     /// Whether the evidence trips the breaker.
     pub(super) fn assess(&self, evidence: &Evidence<'_>) -> Option<Reason> {
-        let &Evidence { window: outcomes, failure_run, had_burst, now } = evidence;
+        let &Evidence { windows, failure_run, had_burst, now } = evidence;
         match *self {
             Self::Consecutive { failures: limit } => {
                 let seen = if had_burst { failure_run.max(limit.into()) } else { failure_run };
                 (seen >= limit.into()).then_some(Reason::Consecutive { failures: seen, limit })
             }
             Self::FailureShare { at_least, z, min_attempts, window } => {
-                let (attempts, failures) = outcomes.outcomes(window, now);
+                let (attempts, failures) = windows.of(window).outcomes(now);
                 let bound = wilson_lower_bound(failures, attempts, z);
                 (attempts >= min_attempts.max(1) && bound >= at_least)
                     .then_some(Reason::FailureShare { failures, attempts, bound, at_least, window })
             }
             Self::Latency { signal, quantile_permille, over, min_samples, window } => {
                 let latencies = match signal {
-                    Signal::Connect => outcomes.connect_latencies(window, now),
-                    Signal::Response => outcomes.response_latencies(window, now),
+                    Signal::Connect => windows.of(window).connect_latencies(now),
+                    Signal::Response => windows.of(window).response_latencies(now),
                 };
                 let samples = latencies.samples;
                 let value = Duration::from_micros(latencies.quantile_permille(quantile_permille)?);

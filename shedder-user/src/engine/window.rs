@@ -8,11 +8,57 @@ use shedder_common::time::{Monotonic, nanos};
 
 use super::evidence::{Buckets, Sample};
 
-/// The trailing evidence of one breaker. It covers at least `span` and at most one slice more.
+/// The trailing evidence of one breaker: a window for each span its strategies look back.
+///
+/// One window for all of them would have slices too coarse for the shortest.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    /// In rising order of span; never empty.
+    by_span: Vec<(Duration, Window)>,
+}
+
+impl Windows {
+    /// Empty windows of these spans, or of a default one if there are none.
+    pub(super) fn new(spans: impl Iterator<Item = Duration>) -> Self {
+        let mut spans: Vec<Duration> = spans.collect();
+        if spans.is_empty() {
+            spans.push(DEFAULT_SPAN);
+        }
+        spans.sort();
+        spans.dedup();
+        Self { by_span: spans.into_iter().map(|span| (span, Window::new(span))).collect() }
+    }
+
+    /// Adds what happened, stamped `now`.
+    pub(super) fn add(&mut self, sample: &Sample, now: Monotonic) {
+        for (_, window) in &mut self.by_span {
+            window.add(sample, now);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        for (_, window) in &mut self.by_span {
+            window.slices.clear();
+        }
+    }
+
+    /// The window of a span given to [`Windows::new`].
+    pub(super) fn of(&self, span: Duration) -> &Window {
+        let found = self.by_span.iter().find(|(known, _)| *known == span);
+        &found.or_else(|| self.by_span.last()).expect("there is one at least").1
+    }
+
+    /// What the longest window holds.
+    pub(super) fn summary(&self, now: Monotonic) -> Summary {
+        self.by_span.last().map_or_else(Summary::default, |(_, window)| window.summary(now))
+    }
+}
+
+/// Evidence of the last `span`, to within a fortieth of it: the slice that leaves, leaves whole.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     slice_ns: u64,
-    span_slices: u64,
     /// In rising order of `index`.
     slices: VecDeque<Slice>,
 }
@@ -48,18 +94,15 @@ pub(super) struct Latencies {
 }
 
 impl Window {
-    /// An empty window that can look back `span`.
-    pub(super) fn new(span: Duration) -> Self {
-        let slice_ns = (nanos(span) / SLICES).max(1);
-        Self { slice_ns, span_slices: SLICES, slices: VecDeque::new() }
+    fn new(span: Duration) -> Self {
+        Self { slice_ns: (nanos(span) / SLICES).max(1), slices: VecDeque::new() }
     }
 
-    /// Adds what happened, stamped `now`.
-    pub(super) fn add(&mut self, sample: &Sample, now: Monotonic) {
+    fn add(&mut self, sample: &Sample, now: Monotonic) {
         // A clock that seems to go backwards adds to the newest slice.
         let newest = self.slices.back().map_or(0, |slice| slice.index);
         let index = self.index(now).max(newest);
-        self.drop_before((index + 1).saturating_sub(self.span_slices));
+        self.drop_before((index + 1).saturating_sub(SLICES));
         if self.slices.back().is_none_or(|slice| slice.index != index) {
             self.slices.push_back(Slice::new(index));
         }
@@ -70,33 +113,26 @@ impl Window {
         merge(&mut slice.response, &sample.response);
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.slices.clear();
-    }
-
-    /// Outcomes and failures of the last `span` before `now`.
-    pub(super) fn outcomes(&self, span: Duration, now: Monotonic) -> (u64, u64) {
-        self.recent(span, now).fold((0, 0), |(attempts, failures), slice| {
+    /// Outcomes and failures.
+    pub(super) fn outcomes(&self, now: Monotonic) -> (u64, u64) {
+        self.recent(now).fold((0, 0), |(attempts, failures), slice| {
             (attempts + slice.successes + slice.failures, failures + slice.failures)
         })
     }
 
-    /// Connect latencies of the last `span` before `now`.
-    pub(super) fn connect_latencies(&self, span: Duration, now: Monotonic) -> Latencies {
-        Latencies::merge(self.recent(span, now).map(|slice| &slice.connect))
+    /// Connect latencies.
+    pub(super) fn connect_latencies(&self, now: Monotonic) -> Latencies {
+        Latencies::merge(self.recent(now).map(|slice| &slice.connect))
     }
 
-    /// Response latencies of the last `span` before `now`.
-    pub(super) fn response_latencies(&self, span: Duration, now: Monotonic) -> Latencies {
-        Latencies::merge(self.recent(span, now).map(|slice| &slice.response))
+    /// Response latencies.
+    pub(super) fn response_latencies(&self, now: Monotonic) -> Latencies {
+        Latencies::merge(self.recent(now).map(|slice| &slice.response))
     }
 
-    /// The whole window.
-    pub(super) fn summary(&self, now: Monotonic) -> Summary {
-        let span = Duration::from_nanos(self.slice_ns.saturating_mul(self.span_slices));
-        let (attempts, failures) = self.outcomes(span, now);
-        let responses = self.response_latencies(span, now);
+    fn summary(&self, now: Monotonic) -> Summary {
+        let (attempts, failures) = self.outcomes(now);
+        let responses = self.response_latencies(now);
         Summary {
             attempts,
             failures,
@@ -105,9 +141,8 @@ impl Window {
         }
     }
 
-    fn recent(&self, span: Duration, now: Monotonic) -> impl Iterator<Item = &Slice> {
-        let slices = nanos(span).div_ceil(self.slice_ns);
-        let oldest = (self.index(now) + 1).saturating_sub(slices);
+    fn recent(&self, now: Monotonic) -> impl Iterator<Item = &Slice> {
+        let oldest = (self.index(now) + 1).saturating_sub(SLICES);
         self.slices.iter().rev().take_while(move |slice| slice.index >= oldest)
     }
 
@@ -164,6 +199,8 @@ fn merge(buckets: &mut Buckets, more: &Buckets) {
 
 /// A window forgets in steps of a fortieth of its span.
 const SLICES: u64 = 40;
+/// Looked back for the status of a policy whose strategies need no window.
+const DEFAULT_SPAN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -186,10 +223,20 @@ mod tests {
         let mut window = Window::new(SPAN);
         window.add(&outcomes(1, 2), at(1_000));
         window.add(&outcomes(3, 0), at(8_000));
-        assert_eq!(window.outcomes(SPAN, at(9_000)), (6, 2));
-        assert_eq!(window.outcomes(Duration::from_secs(2), at(9_000)), (3, 0));
-        assert_eq!(window.outcomes(SPAN, at(12_000)), (3, 0));
-        assert_eq!(window.outcomes(SPAN, at(60_000)), (0, 0));
+        assert_eq!(window.outcomes(at(9_000)), (6, 2));
+        assert_eq!(window.outcomes(at(12_000)), (3, 0));
+        assert_eq!(window.outcomes(at(60_000)), (0, 0));
+    }
+
+    #[test]
+    fn a_short_window_is_not_blurred_by_a_long_one() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let mut windows = Windows::new([second, hour].into_iter());
+        for seconds in [90, 110, 140, 175] {
+            windows.add(&outcomes(0, 1), at(seconds * 1_000));
+            assert_eq!(windows.of(second).outcomes(at(seconds * 1_000)), (1, 1));
+        }
+        assert_eq!(windows.of(hour).outcomes(at(175_000)), (4, 4));
     }
 
     #[test]
@@ -197,7 +244,7 @@ mod tests {
         let mut window = Window::new(SPAN);
         window.add(&outcomes(1, 0), at(5_000));
         window.add(&outcomes(1, 0), at(4_000));
-        assert_eq!(window.outcomes(SPAN, at(5_000)), (2, 0));
+        assert_eq!(window.outcomes(at(5_000)), (2, 0));
     }
 
     #[test]

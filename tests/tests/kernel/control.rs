@@ -1,7 +1,9 @@
 //! The command line and its socket.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 
 use shedder_tests::backend::Behaviour;
@@ -154,6 +156,37 @@ fn exit_codes_tell_what_went_wrong() {
     let nowhere = daemon.socket().with_file_name("nowhere.sock");
     let output = command(&["status"], &nowhere).expect("it is built").output().expect("it runs");
     assert_eq!(output.status.code(), Some(3));
+}
+
+/// Nothing a client does to its end of the socket ends the daemon.
+#[test]
+fn a_rude_client_does_not_end_the_daemon() {
+    let (_caller, cgroup) = caller("rude");
+    let backend = backend(Behaviour::Healthy);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
+    let connect = || UnixStream::connect(daemon.socket()).expect("it listens");
+    // Gone before the answer can be written.
+    let mut garbage = connect();
+    garbage.write_all(b"\0\0garbage\r\n\r\n").expect("it is read");
+    drop(garbage);
+    let mut follower = connect();
+    let follow = b"GET /v1/events?follow=true HTTP/1.1\r\nhost: shedder\r\n\r\n";
+    follower.write_all(follow).expect("it is read");
+    follower.read_exact(&mut [0; 16]).expect("it answers");
+    follower.shutdown(std::net::Shutdown::Both).expect("it is open");
+    // Each of these is an event the follower is sent.
+    for order in ["trip", "hold", "reset"] {
+        daemon.succeed(&[order, &backend.addr().to_string()]).expect("root");
+    }
+    for request in ["GET /nowhere", "DELETE /v1/status", "POST /v1/override"] {
+        let mut client = connect();
+        let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("it is read");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    assert_eq!(daemon.status().expect("it lives").breakers.len(), 1);
 }
 
 /// The programs log only when told to.

@@ -1,5 +1,6 @@
 //! How connections end is told apart, and what says nothing about the endpoint is not counted.
 
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use shedder_tests::backend::Behaviour;
@@ -181,4 +182,30 @@ fn without_types_failures_are_still_told_apart() {
     backend.set(Behaviour::Healthy).expect("it lives");
     assert_all_answered(&caller.call_many(backend.addr(), 6, PATIENCE).expect("it lives"));
     assert_eq!(failures(&daemon, backend.addr(), 10), 4);
+}
+
+/// Where the server speaks first, its greeting is the proof that it lives: the breaker recovers.
+#[test]
+fn a_greeting_is_a_successful_probe() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            // The client closes when it has read the greeting; whatever happens then is its affair.
+            drop(client.write_all(b"220 ready\n"));
+            drop(client.read(&mut [0; 1]));
+        }
+    });
+    let cgroup = Cgroup::new("greeting").expect("a cgroup");
+    let rules = "half_open = { tokens = 1, successes = 1 }\nrecovery = { ramp = \"0s\" }";
+    let daemon = Daemon::start(&policy(&cgroup, &[endpoint], rules)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    daemon.succeed(&["trip", &endpoint.to_string(), "--for", "100ms"]).expect("root");
+    events.wait_for_state(endpoint, "half_open").expect("the override ends");
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{} && read -r -u 3 line", endpoint.port());
+    let mut client = std::process::Command::new("bash");
+    client.args(["-c", &script]);
+    cgroup.start_inside(&mut client).expect("it can join");
+    assert!(client.status().expect("bash runs").success());
+    events.wait_for_state(endpoint, "closed").expect("one greeting closes it");
 }

@@ -91,23 +91,25 @@ fn endpoints_given_by_name_are_looked_up() {
 }
 
 #[test]
-fn sigterm_detaches_and_leaves_nothing_behind() {
-    let (mut caller, cgroup) = caller("clean");
-    let backend = backend(Behaviour::Healthy);
-    let mut daemon =
-        Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root");
-    assert!(!caller.call(backend.addr(), PATIENCE).expect("it lives").answered());
-    let socket = daemon.socket();
-    daemon.signal(libc::SIGTERM);
-    assert!(daemon.wait().expect("it ends").success());
-    assert_all_answered(&caller.call_many(backend.addr(), 20, PATIENCE).expect("it lives"));
-    let left: Vec<_> = fs::read_dir(socket.parent().expect("it has one"))
-        .expect("it exists")
-        .map(|entry| entry.expect("readable").file_name())
-        .filter(|name| name.to_string_lossy().contains("sock"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+fn every_way_to_be_stopped_detaches_and_leaves_nothing_behind() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let (mut caller, cgroup) = caller("clean");
+        let backend = backend(Behaviour::Healthy);
+        let mut daemon =
+            Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
+        daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root");
+        assert!(!caller.call(backend.addr(), PATIENCE).expect("it lives").answered());
+        let socket = daemon.socket();
+        daemon.signal(signal);
+        assert!(daemon.wait().expect("it ends").success());
+        assert_all_answered(&caller.call_many(backend.addr(), 20, PATIENCE).expect("it lives"));
+        let left: Vec<_> = fs::read_dir(socket.parent().expect("it has one"))
+            .expect("it exists")
+            .map(|entry| entry.expect("readable").file_name())
+            .filter(|name| name.to_string_lossy().contains("sock"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[test]
