@@ -28,7 +28,7 @@ use shedder_common::verdict::Verdict;
 use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
-pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup};
+pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup, drop_dead_claims};
 pub use self::layout::LayoutError;
 pub use self::load::{LoadError, LoadOptions};
 pub use self::object::MissingObject;

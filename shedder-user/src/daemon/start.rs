@@ -15,7 +15,7 @@ use super::journal::Journal;
 use crate::clock;
 use crate::config::{Config, EndpointSpec};
 use crate::engine::{Engine, ShedAction};
-use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins};
+use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins, drop_dead_claims};
 
 /// How to run, apart from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,7 @@ impl Daemon {
             warn!("{degradation}");
         }
         let jiffies_per_second = jiffies(&config, &mut kernel)?;
+        drop_dead_claims();
         let left_behind = Pins::clear(&config.node.pin_dir)?;
         if left_behind > 0 {
             warn!(links = left_behind, "removed what an earlier daemon left attached");

@@ -123,16 +123,44 @@ impl Claim {
     fn new(cgroup: u64) -> io::Result<Option<Self>> {
         DirBuilder::new().recursive(true).mode(0o700).create(CLAIMS)?;
         let path = Path::new(CLAIMS).join(cgroup.to_string());
-        loop {
-            let lock = File::create(&path)?;
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                // The file may have been removed by its last owner between opening and locking.
-                Ok(()) if lock.metadata()?.nlink() == 0 => {}
-                Ok(()) => return Ok(Some(Self { path, _lock: lock })),
-                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
+        drop(File::create(&path)?);
+        match Self::take(path)? {
+            // Its last owner removed it between our making and locking it.
+            Taken::Removed => Self::new(cgroup),
+            Taken::Ours(claim) => Ok(Some(claim)),
+            Taken::Theirs => Ok(None),
         }
+    }
+
+    /// Locks the file of a claim.
+    fn take(path: PathBuf) -> io::Result<Taken> {
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Taken::Removed),
+            Err(error) => return Err(error),
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if lock.metadata()?.nlink() == 0 => Ok(Taken::Removed),
+            Ok(()) => Ok(Taken::Ours(Self { path, _lock: lock })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Taken::Theirs),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What came of locking the file of a claim.
+enum Taken {
+    Ours(Claim),
+    Theirs,
+    Removed,
+}
+
+/// Removes the claims of daemons that were killed; their locks died with them.
+pub fn drop_dead_claims() {
+    let Ok(claims) = std::fs::read_dir(CLAIMS) else { return };
+    for claim in claims.flatten() {
+        // What can be locked is nobody's, and taking it removes it at once.
+        drop(Claim::take(claim.path()));
     }
 }
 
