@@ -1,13 +1,12 @@
 //! Telling the daemon, through the ring, what it cannot wait a tick for.
 
-use shedder_common::counters::NodeRow;
 use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, EndpointKey, SlotRef};
 use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
 
 use aya_ebpf::maps::lpm_trie::Key;
 
-use crate::atomic;
 use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
+use crate::node;
 use crate::settings::now_ns;
 
 /// Announces a destination without a slot if the policy covers it, at most once in a while.
@@ -29,7 +28,7 @@ pub fn discovery(key: &EndpointKey) {
     if ANNOUNCED.insert(key, now, 0).is_err() {
         // Announced again with the next connect; the daemon ignores what it knows.
     }
-    count(|node| &raw mut node.discoveries);
+    node::count(|node| &raw mut node.discoveries);
     send(EventRecord {
         kind: KIND_DISCOVERED,
         reserved: 0,
@@ -56,18 +55,10 @@ pub fn failure_run(slot: SlotRef, failures: u64) {
 #[inline(always)]
 fn send(record: EventRecord) {
     let Some(mut entry) = EVENTS.reserve::<EventRecord>(0) else {
-        return count(|node| &raw mut node.events_lost);
+        return node::count(|node| &raw mut node.events_lost);
     };
     entry.write(record);
     entry.submit(0);
-}
-
-#[inline(always)]
-fn count(counter: impl FnOnce(&mut NodeRow) -> *mut u64) {
-    if let Some(node) = NODE.get_ptr_mut(0) {
-        // SAFETY: the one row of the node array; only this field is touched.
-        unsafe { atomic::add(counter(&mut *node), 1) };
-    }
 }
 
 const ANNOUNCE_INTERVAL_NS: u64 = 100_000_000;

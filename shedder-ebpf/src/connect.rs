@@ -1,7 +1,7 @@
 //! connect4 and connect6: which endpoint, which verdict, and what follows from it.
 //!
 //! Lookups on the allow path: the caller's id (no search), the slot (hash), verdict and counters
-//! (arrays, inlined), the socket's tag. Helper calls: caller, return value, slot, clock, tag.
+//! (arrays, inlined), the socket's tag. Helper calls: caller, return value, slot, tag.
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
@@ -12,10 +12,10 @@ use shedder_common::decision::{Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
-use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
+use crate::maps::{CALLERS, COUNTERS, REDIRECTS, SLOTS, VERDICTS};
 use crate::settings::{is_debug, is_refused_already, now_ns};
-use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
-use crate::{announce, atomic};
+use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
+use crate::{announce, atomic, node};
 
 /// What the connect program answers.
 #[derive(Clone, Copy)]
@@ -182,7 +182,7 @@ enum Extra {
 #[inline(always)]
 fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     let Some(tag) = Tag::of_or_new(socket(ctx)) else {
-        count_node(|node| &raw mut node.untagged);
+        node::count(|node| &raw mut node.untagged);
         return;
     };
     let epoch = verdict::epoch(verdict.word);
@@ -202,7 +202,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.turns_to_skip = u8::try_from(verdict.turns_to_skip).unwrap_or(u8::MAX);
     if let Extra::Hold(milliseconds) = extra {
         if verdict.hold_jiffies == 0 {
-            return count_node(|node| &raw mut node.holds_failed);
+            return node::count(|node| &raw mut node.holds_failed);
         }
         let hold_ns = u64::from(milliseconds) * 1_000_000;
         tag.hold = HOLD_PENDING;
@@ -216,11 +216,11 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
 #[inline(always)]
 fn redirect(ctx: &SockAddrContext, target: u16, is_ipv6: bool) {
     let Some(target) = REDIRECTS.get(u32::from(target)) else {
-        return count_node(|node| &raw mut node.redirects_failed);
+        return node::count(|node| &raw mut node.redirects_failed);
     };
     let key = &target.key;
     if !rewrite(ctx.sock_addr, key, is_ipv6) {
-        return count_node(|node| &raw mut node.redirects_failed);
+        return node::count(|node| &raw mut node.redirects_failed);
     }
     if let (Some(verdict), Some(counters)) =
         (VERDICTS.get(target.slot.slot), COUNTERS.get_ptr_mut(target.slot.slot))
@@ -271,14 +271,6 @@ fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
     unsafe { (*ctx.as_ptr().cast::<bpf_sock_addr>()).__bindgen_anon_1.sk }
 }
 
-#[inline(always)]
-fn count_node(counter: impl FnOnce(&mut shedder_common::counters::NodeRow) -> *mut u64) {
-    if let Some(node) = NODE.get_ptr_mut(0) {
-        // SAFETY: the one row of the node array; only this field is touched.
-        unsafe { atomic::add(counter(&mut *node), 1) };
-    }
-}
-
 /// The port of the context: network order, in the low 16 bits.
 #[inline(always)]
 fn port_bytes(port: u32) -> [u8; 2] {
@@ -302,4 +294,3 @@ fn words_of(bytes: [u8; 16]) -> [u32; 4] {
 const IPPROTO_TCP: u32 = 6;
 /// The third word of `::ffff:a.b.c.d` as it lies in memory.
 const MAPPED_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
-const _: () = assert!(IDLE == 0);

@@ -31,6 +31,7 @@ mod connect;
 mod evidence;
 mod lifecycle;
 mod maps;
+mod node;
 mod packet;
 mod settings;
 mod tag;

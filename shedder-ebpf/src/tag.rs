@@ -54,6 +54,7 @@ pub struct Tag {
 pub type Phase = u8;
 /// No connect of ours, or one that has ended.
 pub const IDLE: Phase = 0;
+const _: () = assert!(IDLE == 0);
 /// Admitted; the kernel has not yet chosen port and route.
 pub const ADMITTED: Phase = 1;
 /// The SYN is on its way.
