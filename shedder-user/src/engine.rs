@@ -130,11 +130,6 @@ impl Engine {
         self.cells.get(&cell).is_some_and(Breaker::is_healthy)
     }
 
-    /// Every breaker, in order of its name.
-    pub fn cells(&self) -> impl Iterator<Item = CellId> {
-        self.cells.keys().copied()
-    }
-
     /// Lets `act` change a breaker, then collects its transition and deadline.
     fn change(
         &mut self,

@@ -4,6 +4,7 @@
 //! [`Attachment`]. Dropping them detaches, unless the links were pinned. Policy is unknown here.
 
 mod attachment;
+mod cause;
 mod cgroup2;
 pub mod features;
 mod layout;

@@ -60,7 +60,6 @@ pub fn check(config: &Config, options: RunOptions) -> anyhow::Result<Plan> {
 impl Daemon {
     /// Loads, fills in the endpoints that are known, attaches.
     pub(super) fn start(config: Arc<Config>, options: RunOptions) -> anyhow::Result<Self> {
-        require_privileges()?;
         let started = clock::now();
         let cgroup2 = Cgroup2::find()?;
         // Before anything is loaded, because this is where most configurations are wrong.

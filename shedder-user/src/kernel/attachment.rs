@@ -3,8 +3,6 @@
 //! Links, because another tool's bulk detach cannot remove them, and because they vanish with the
 //! process unless they were pinned.
 
-use std::io;
-
 use aya::maps::{CgroupStorageKey, MapError};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
@@ -12,6 +10,7 @@ use aya::programs::links::{CgroupAttachMode, FdLink, LinkError, PinnedLink};
 use aya::programs::sock_ops::SockOpsLink;
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
 
+use super::cause::errno;
 use super::cgroup2::GuardedCgroup;
 use super::load::Programs;
 use super::pins::{PinError, Pins};
@@ -184,17 +183,6 @@ fn refused(hook: &'static str, cgroup: &GuardedCgroup, source: ProgramError) -> 
         _ => "",
     };
     AttachError::Attach { hook, cgroup: cgroup.name.clone(), source: Box::new(source), hint }
-}
-
-fn errno(error: &ProgramError) -> Option<rustix::io::Errno> {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return rustix::io::Errno::from_io_error(io);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// `BPF_CGROUP_INET4_CONNECT`

@@ -11,9 +11,11 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
+use rustix::io::Errno;
 use shedder_common::histogram::HISTOGRAM_KINDS;
 use shedder_common::map;
 
+use super::cause::errno;
 use super::features::Features;
 use super::object::{self, MissingObject};
 use super::slots::SlotTable;
@@ -216,18 +218,9 @@ fn at(name: &'static str) -> impl FnOnce(MapError) -> LoadError {
     move |source| LoadError::Map { name, source }
 }
 
-/// Whether the kernel said EPERM to the first map or to the type information.
+/// Whether the kernel does not let us, be it with the first map or the type information.
 fn is_not_permitted(error: &EbpfError) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::PermissionDenied
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    matches!(errno(error), Some(Errno::PERM | Errno::ACCESS))
 }
 
 /// Programs and the hooks they are for.
