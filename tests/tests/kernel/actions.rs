@@ -6,7 +6,7 @@ use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::wire::SynCounter;
 
-use crate::scene::{PATIENCE, assert_all_answered, backend, caller, policy};
+use crate::scene::{PATIENCE, assert_all_answered, backend, caller, open, policy};
 
 /// AT-25: the hold is as long as configured, one SYN is sent late, and the call succeeds.
 #[test]
@@ -43,9 +43,7 @@ fn redirect_reaches_the_sibling() {
         "trip.consecutive = 3\nopen = { action = \"redirect\", base = \"10m\", max = \"10m\" }";
     let endpoints = [bad.addr(), good.addr()];
     let daemon = Daemon::start(&policy(&cgroup, &endpoints, rules)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(bad.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(bad.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, bad.addr()));
     let calls = caller.call_many(bad.addr(), 10, PATIENCE).expect("it lives");
     assert_all_answered(&calls);
     assert_eq!(good.accepted(), 10);
@@ -82,9 +80,7 @@ fn a_fallback_takes_what_its_service_cannot() {
     let text = policy(&cgroup, &[bad.addr()], rules);
     let text = text.replacen("[[caller]]", &with_fallback(fallback.addr()), 1);
     let daemon = Daemon::start(&text).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(bad.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(bad.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, bad.addr()));
     assert_all_answered(&caller.call_many(bad.addr(), 5, PATIENCE).expect("it lives"));
     assert_eq!(fallback.accepted(), 5);
 }

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::{Daemon, command};
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
 
 #[test]
 fn trip_hold_and_reset_steer_a_breaker() {
@@ -197,9 +197,7 @@ fn programs_log_behind_a_switch() {
         let backend = backend(Behaviour::Refuse);
         let text = policy(&cgroup, &[backend.addr()], LASTING);
         let mut daemon = Daemon::start_with(&text, arguments).expect("it starts");
-        let events = daemon.events().expect("it answers");
-        caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-        events.wait_for_state(backend.addr(), "open").expect("it opens");
+        drop(open(&daemon, &mut caller, backend.addr()));
         // Whatever was logged is passed on when the daemon stops.
         daemon.signal(libc::SIGTERM);
         daemon.wait().expect("it ends");

@@ -7,7 +7,7 @@ use std::process::Command;
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
 
 /// A bpf file system of this test alone.
 struct BpfFs(PathBuf);
@@ -40,9 +40,7 @@ fn pinned_verdicts_expire_after_sigkill() {
     let node = format!("[node]\nverdict_ttl = \"2s\"\npin_dir = \"{}\"\n", pins.display());
     let text = node + &policy(&cgroup, &[backend.addr()], LASTING);
     let mut daemon = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("it lives");
 
     daemon.signal(libc::SIGKILL);
@@ -62,9 +60,7 @@ fn pinned_verdicts_expire_after_sigkill() {
     backend.set(Behaviour::Refuse).expect("it lives");
     let again = Daemon::start(&text).expect("it starts after a crash");
     assert!(!pins.exists(), "no pin is left");
-    let events = again.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens again");
+    drop(open(&again, &mut caller, backend.addr()));
 }
 
 /// The pins of a daemon that lives are not another's leftovers.
@@ -97,9 +93,7 @@ fn without_pins_traffic_flows_at_once_after_sigkill() {
     let backend = backend(Behaviour::Refuse);
     let mut daemon =
         Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("it lives");
     daemon.signal(libc::SIGKILL);
     daemon.wait().expect("it dies");
@@ -114,9 +108,7 @@ fn verdicts_of_a_stopped_daemon_expire() {
     let text =
         "[node]\nverdict_ttl = \"1s\"\n".to_owned() + &policy(&cgroup, &[backend.addr()], LASTING);
     let daemon = Daemon::start(&text).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("it lives");
     daemon.signal(libc::SIGSTOP);
     let mut refused = 0;

@@ -4,7 +4,7 @@ use shedder_tests::backend::Behaviour;
 use shedder_tests::caller::Call;
 use shedder_tests::daemon::Daemon;
 
-use crate::scene::{PATIENCE, assert_all_answered, backend, caller, policy};
+use crate::scene::{PATIENCE, assert_all_answered, backend, caller, open, policy};
 
 /// Three tokens, all of which must succeed; open for half a second, then for a second, …
 const THREE: &str = r#"
@@ -23,9 +23,7 @@ fn sixty_four_processes_share_three_probes_and_success_closes_by_the_ramp() {
     let (mut caller, cgroup) = caller("probes");
     let backend = backend(Behaviour::Refuse);
     let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], THREE)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    let events = open(&daemon, &mut caller, backend.addr());
     // Slow enough that no probe has its result before the last of the 64 has connected.
     backend.set(Behaviour::Slow(std::time::Duration::from_millis(500))).expect("it lives");
     events.wait_for_state(backend.addr(), "half_open").expect("it probes");
@@ -51,9 +49,7 @@ fn failed_probes_reopen_for_longer() {
     let (mut caller, cgroup) = caller("reopen");
     let backend = backend(Behaviour::Refuse);
     let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], THREE)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    let events = open(&daemon, &mut caller, backend.addr());
     events.wait_for_state(backend.addr(), "half_open").expect("it probes");
     caller.call(backend.addr(), PATIENCE).expect("it lives");
     let why = events.wait_for_state(backend.addr(), "open").expect("it reopens");

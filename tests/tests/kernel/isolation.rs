@@ -3,7 +3,9 @@
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, policy_for};
+use crate::scene::{
+    LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy, policy_for,
+};
 
 #[test]
 fn siblings_and_strangers_are_untouched_while_one_endpoint_is_open() {
@@ -12,9 +14,7 @@ fn siblings_and_strangers_are_untouched_while_one_endpoint_is_open() {
     let (bad, good) = (backend(Behaviour::Refuse), backend(Behaviour::Healthy));
     let endpoints = [bad.addr(), good.addr()];
     let daemon = Daemon::start(&policy(&cgroup, &endpoints, LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(bad.addr(), 3, PATIENCE).expect("the caller lives");
-    events.wait_for_state(bad.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, bad.addr()));
 
     assert_all_answered(&caller.call_many(good.addr(), 200, PATIENCE).expect("it lives"));
     // The endpoint is well again, but only the strangers, who are not guarded, may find out.
@@ -34,9 +34,7 @@ fn one_callers_breaker_is_not_anothers() {
     let callers = [("first", &first_cgroup), ("second", &second_cgroup)];
     let daemon =
         Daemon::start(&policy_for(&callers, &[backend.addr()], LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    first.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut first, backend.addr()));
     backend.set(Behaviour::Healthy).expect("the backend lives");
     assert_all_answered(&second.call_many(backend.addr(), 50, PATIENCE).expect("it lives"));
     let shed = first.call(backend.addr(), PATIENCE).expect("it lives");
@@ -51,9 +49,7 @@ fn observing_changes_nothing_and_counts_what_it_would() {
     let text = policy(&cgroup, &[backend.addr()], LASTING)
         .replace("mode = \"enforce\"", "mode = \"observe\"");
     let daemon = Daemon::start(&text).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it would open");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("the backend lives");
     assert_all_answered(&caller.call_many(backend.addr(), 20, PATIENCE).expect("it lives"));
     let breaker = daemon.breaker(backend.addr()).expect("it has one");

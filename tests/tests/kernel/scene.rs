@@ -7,6 +7,7 @@ use std::time::Duration;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Call, Caller};
 use shedder_tests::cgroup::Cgroup;
+use shedder_tests::daemon::{Daemon, Events};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Long enough for anything that is going to happen at all.
@@ -51,6 +52,14 @@ pub(crate) fn policy_for(
         .expect("to a string");
     }
     text
+}
+
+/// Makes three calls that fail and waits for the breaker to open; what happens from then on.
+pub(crate) fn open(daemon: &Daemon, caller: &mut Caller, endpoint: SocketAddr) -> Events {
+    let events = daemon.events().expect("it answers");
+    caller.call_many(endpoint, 3, PATIENCE).expect("the caller lives");
+    events.wait_for_state(endpoint, "open").expect("it opens");
+    events
 }
 
 /// Asserts that every call got its answer.

@@ -6,16 +6,14 @@ use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Caller, ConnectOptions, as_mapped_ipv6};
 use shedder_tests::daemon::Daemon;
 
-use crate::scene::{LASTING, PATIENCE, backend, caller, policy};
+use crate::scene::{LASTING, PATIENCE, backend, caller, open, policy};
 
 #[test]
 fn ipv6_is_opened_like_ipv4() {
     let (mut caller, cgroup) = caller("ipv6");
     let backend = Backend::start(IpAddr::V6(Ipv6Addr::LOCALHOST), Behaviour::Refuse).expect("::1");
     let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("it lives");
     let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
     assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED));
@@ -65,9 +63,7 @@ fn a_child_cgroup_is_guarded_with_its_parent() {
     let mut caller = Caller::spawn(&child).expect("a caller starts");
     let backend = backend(Behaviour::Refuse);
     let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
+    drop(open(&daemon, &mut caller, backend.addr()));
     backend.set(Behaviour::Healthy).expect("it lives");
     let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
     assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED));
