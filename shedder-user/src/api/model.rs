@@ -34,6 +34,9 @@ pub struct Breaker {
     pub reason: Option<Reason>,
     /// Recent evidence.
     pub window: Window,
+    /// How connections ended since the endpoint is known.
+    #[serde(default)]
+    pub outcomes: Outcomes,
     /// What the kernel does now.
     pub verdict: Verdict,
     /// Connects refused, held or redirected since the endpoint is known.
@@ -72,6 +75,29 @@ pub struct Window {
     pub p50_us: Option<u64>,
     /// 99th percentile, microseconds.
     pub p99_us: Option<u64>,
+}
+
+/// How attempts and turns ended, by class, as counted by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// An answer arrived.
+    pub answered: u64,
+    /// Established and closed in good order without a request.
+    pub idle_closed: u64,
+    /// Failure: the SYN was answered with a reset.
+    pub refused: u64,
+    /// Failure: no answer, to the SYN or to a request.
+    pub timed_out: u64,
+    /// Failure: the network said that the host cannot be reached.
+    pub unreachable: u64,
+    /// Failure: reset or closed by the peer where an answer was due.
+    pub reset: u64,
+    /// Says nothing: ended by the caller early, or for a local reason.
+    pub abandoned: u64,
+    /// Says nothing: began before the breaker's last change of state.
+    pub stale: u64,
+    /// SYNs sent again because no answer came; the attempt's outcome is counted apart from them.
+    pub syn_retransmits: u64,
 }
 
 /// What the kernel does with connects.

@@ -1,6 +1,7 @@
 //! From the engine's and the kernel's words to those of the control socket.
 
 use humantime::format_rfc3339_millis;
+use shedder_common::counters::SlotCounters;
 use shedder_common::errno::Errno;
 use shedder_common::time::Monotonic;
 use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
@@ -8,7 +9,7 @@ use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::api::model::{
-    Breaker, BreakerName, Cgroup, Next, Node, Reason, Status, Verdict, Window,
+    Breaker, BreakerName, Cgroup, Next, Node, Outcomes, Reason, Status, Verdict, Window,
 };
 use crate::clock;
 use crate::config::Config;
@@ -39,6 +40,7 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
         since: time(view.since),
         reason: view.cause.as_ref().map(reason),
         window: window(&view.window),
+        outcomes: outcomes(&counters),
         verdict: verdict(cell.published.as_ref(), &daemon.cells, now),
         shed_total: counters.shed(),
         allowed_total: counters.allowed,
@@ -106,6 +108,20 @@ pub(super) fn window(summary: &Summary) -> Window {
         failure_share: share,
         p50_us: summary.p50_us,
         p99_us: summary.p99_us,
+    }
+}
+
+const fn outcomes(counters: &SlotCounters) -> Outcomes {
+    Outcomes {
+        answered: counters.responses,
+        idle_closed: counters.idle_closes,
+        refused: counters.refused,
+        timed_out: counters.timed_out,
+        unreachable: counters.unreachable,
+        reset: counters.reset,
+        abandoned: counters.abandoned,
+        stale: counters.stale,
+        syn_retransmits: counters.syn_retransmits,
     }
 }
 

@@ -8,6 +8,7 @@ use shedder_tests::caller::{Caller, ConnectOptions};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::netns::{NetNs, UnreachableNet};
+use shedder_user::api::model::Outcomes;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
 
@@ -98,6 +99,48 @@ fn a_black_hole_is_a_timeout() {
     backend.set(Behaviour::Refuse).expect("it lives");
     caller.call(backend.addr(), PATIENCE).expect("it lives");
     assert_eq!(failures(&daemon, backend.addr(), 2), 2);
+}
+
+/// The kernel counts each class apart, and people are told.
+#[test]
+fn outcomes_are_reported_by_class() {
+    let (mut caller, cgroup) = caller("classes");
+    let backend = backend(Behaviour::Healthy);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    assert_all_answered(&caller.call_many(backend.addr(), 4, PATIENCE).expect("it lives"));
+    caller.connect(backend.addr(), &ConnectOptions::default()).expect("it lives");
+    backend.set(Behaviour::Hang).expect("it lives");
+    caller.call(backend.addr(), Duration::from_millis(30)).expect("it lives");
+    caller.call(backend.addr(), Duration::from_millis(600)).expect("it lives");
+    backend.set(Behaviour::ResetAfterAccept).expect("it lives");
+    caller.call_many(backend.addr(), 2, PATIENCE).expect("it lives");
+    backend.set(Behaviour::Refuse).expect("it lives");
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    failures(&daemon, backend.addr(), 11);
+    let outcomes = daemon.breaker(backend.addr()).expect("it has one").outcomes;
+    let expected = Outcomes {
+        answered: 4,
+        idle_closed: 1,
+        abandoned: 1,
+        timed_out: 1,
+        reset: 2,
+        refused: 3,
+        ..Outcomes::default()
+    };
+    assert_eq!(outcomes, expected);
+}
+
+/// The network stack's own second try after a second is seen while the caller still waits.
+#[test]
+fn syns_sent_again_are_counted() {
+    let (mut caller, cgroup) = caller("again");
+    let backend = backend(Behaviour::Blackhole);
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], WATCH)).expect("it starts");
+    // The second SYN leaves after one second, the third after three.
+    caller.call(backend.addr(), Duration::from_secs(2)).expect("it lives");
+    assert_eq!(failures(&daemon, backend.addr(), 1), 1);
+    let outcomes = daemon.breaker(backend.addr()).expect("it has one").outcomes;
+    assert_eq!((outcomes.timed_out, outcomes.syn_retransmits), (1, 1));
 }
 
 /// The network itself says no.

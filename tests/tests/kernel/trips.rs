@@ -6,7 +6,7 @@ use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::wire::SynCounter;
 
-use crate::scene::{LASTING, PATIENCE, backend, caller, policy};
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
 
 /// The first failing calls reach the endpoint; the one after the trip fails inside `connect()`, and
 /// nothing leaves the machine.
@@ -37,6 +37,30 @@ fn a_refusing_endpoint_is_opened_and_no_syn_leaves() {
     assert_eq!((breaker.state.as_str(), breaker.shed_total, breaker.allowed_total), ("open", 1, 3));
     assert_eq!(breaker.reason.expect("it says why").strategy, "consecutive");
     assert_eq!(breaker.verdict.errno.as_deref(), Some("EHOSTUNREACH"));
+}
+
+/// The handshake itself is slow: the first SYN is lost, the one after a second is answered.
+#[test]
+fn an_endpoint_that_is_slow_to_connect_is_opened() {
+    let (mut caller, cgroup) = caller("slow-connect");
+    let backend = backend(Behaviour::Blackhole);
+    let rules = r#"
+trip = { without = ["failure_share", "consecutive"], latency = { signal = "connect", quantile = 0.9, over = "500ms", min_samples = 3, window = "10s" } }
+open = { base = "10m", max = "10m" }
+"#;
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], rules)).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    let wire = SynCounter::on_loopback(backend.addr().port()).expect("root may count packets");
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| caller.storm(backend.addr(), 3, PATIENCE));
+        while wire.count().expect("the counter lives") < 3 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        backend.set(Behaviour::Healthy).expect("it lives");
+        assert_all_answered(&calls.join().expect("no panic").expect("the caller lives"));
+    });
+    let why = events.wait_for_state(backend.addr(), "open").expect("it opens");
+    assert!(why.contains("p90 of 3 connect times"), "{why}");
 }
 
 /// Envoy, `HAProxy` and nginx in TCP mode never notice this one.
