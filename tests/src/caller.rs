@@ -16,6 +16,7 @@ use crate::netns::NetNs;
 
 mod protocol;
 mod report;
+mod reuse;
 mod storm;
 mod tcp;
 pub mod worker;
@@ -40,14 +41,14 @@ pub struct ConnectionId(u64);
 impl Caller {
     /// Starts a process in a cgroup.
     pub fn spawn(cgroup: &Cgroup) -> Result<Self> {
-        Self::start(cgroup, Command::new(program()?))
+        Self::launch(cgroup, Command::new(program()?))
     }
 
     /// Starts a process in a cgroup and a network namespace.
     pub fn spawn_in(cgroup: &Cgroup, namespace: &NetNs) -> Result<Self> {
         let mut command = Command::new(program()?);
         namespace.start_inside(&mut command)?;
-        Self::start(cgroup, command)
+        Self::launch(cgroup, command)
     }
 
     /// The process's number.
@@ -105,6 +106,45 @@ impl Caller {
         one(self.ask_for_calls(&Order::Request { connection: connection.0, timeout })?)
     }
 
+    /// As [`Caller::request`], but ends its side (FIN) between the request and the answer.
+    pub fn last_request(&mut self, connection: ConnectionId, timeout: Duration) -> Result<Call> {
+        one(self.ask_for_calls(&Order::LastRequest { connection: connection.0, timeout })?)
+    }
+
+    /// Waits until the peer or the kernel ends an open connection on which nothing is to be read;
+    /// what ended it. The socket stays until it is closed.
+    pub fn await_end(&mut self, connection: ConnectionId, timeout: Duration) -> Result<Cause> {
+        let order = Order::AwaitEnd { connection: connection.0, timeout };
+        let Reply::Ended(cause) = self.ask(&order)? else {
+            bail!(MIXED_UP);
+        };
+        Ok(cause)
+    }
+
+    /// Begins to connect without waiting and keeps the socket whatever comes of it. Besides it:
+    /// what `connect(2)` returned, none for success.
+    pub fn start(&mut self, addr: SocketAddr) -> Result<(ConnectionId, Option<Errno>)> {
+        let Reply::Started(id, returned) = self.ask(&Order::Start { addr })? else {
+            bail!(MIXED_UP);
+        };
+        Ok((ConnectionId(id), returned))
+    }
+
+    /// Connects the socket of a connection elsewhere: first to no address, which ends what there
+    /// was, then to `addr`. Later requests on the connection go there.
+    pub fn reconnect(
+        &mut self,
+        connection: ConnectionId,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Attempt> {
+        let order = Order::Reconnect { connection: connection.0, addr, timeout };
+        let Reply::Attempt(attempt) = self.ask(&order)? else {
+            bail!(MIXED_UP);
+        };
+        Ok(attempt)
+    }
+
     /// Closes an open connection.
     pub fn close(&mut self, connection: ConnectionId) -> Result<()> {
         let Reply::Closed = self.ask(&Order::Close { connection: connection.0 })? else {
@@ -113,7 +153,7 @@ impl Caller {
         Ok(())
     }
 
-    fn start(cgroup: &Cgroup, mut command: Command) -> Result<Self> {
+    fn launch(cgroup: &Cgroup, mut command: Command) -> Result<Self> {
         cgroup.start_inside(&mut command)?;
         let mut process = command
             .stdin(Stdio::piped())

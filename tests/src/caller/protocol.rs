@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{Attempt, Call};
+use super::report::{Attempt, Call, Cause, Errno};
 use super::tcp::ConnectOptions;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -16,7 +16,11 @@ pub(super) enum Order {
     Call { addr: SocketAddr, calls: u32, timeout: Duration },
     Storm { addr: SocketAddr, processes: u32, timeout: Duration },
     Open { addr: SocketAddr, timeout: Duration },
+    Start { addr: SocketAddr },
+    Reconnect { connection: u64, addr: SocketAddr, timeout: Duration },
     Request { connection: u64, timeout: Duration },
+    LastRequest { connection: u64, timeout: Duration },
+    AwaitEnd { connection: u64, timeout: Duration },
     Close { connection: u64 },
 }
 
@@ -25,5 +29,7 @@ pub(super) enum Reply {
     Attempt(Attempt),
     Calls(Vec<Call>),
     Opened(u64),
+    Started(u64, Option<Errno>),
+    Ended(Cause),
     Closed,
 }

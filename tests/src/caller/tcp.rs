@@ -4,7 +4,7 @@
 //! stays one `connect(2)` call.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{Shutdown, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -48,18 +48,27 @@ pub(super) fn attempt(addr: SocketAddr, options: &ConnectOptions) -> io::Result<
     if options.nonblocking {
         socket.set_nonblocking(true)?;
     }
+    connect(&socket, addr, options)
+}
+
+/// Connects a socket that is set up as `options` say.
+pub(super) fn connect(
+    socket: &Socket,
+    addr: SocketAddr,
+    options: &ConnectOptions,
+) -> io::Result<Attempt> {
     socket.set_write_timeout(options.timeout)?;
     let start = now();
     let result = socket.connect(&addr.into());
     let failure = match &result {
         Ok(()) => None,
         Err(error) if options.nonblocking && in_progress(error) => {
-            outcome_of_pending(&socket, options.timeout)?
+            outcome_of_pending(socket, options.timeout)?
         }
         Err(error) => Some(cause_of_connect(error)),
     };
     let connect_us = microseconds_since(start);
-    let (peer, local) = addresses(&socket, failure.is_none());
+    let (peer, local) = addresses(socket, failure.is_none());
     Ok(Attempt { returned: result.err().map(|e| Errno::of(&e)), failure, connect_us, peer, local })
 }
 
@@ -89,19 +98,49 @@ pub(super) fn open(addr: SocketAddr, timeout: Duration) -> io::Result<Result<Soc
 
 /// Asks once on a connection that there is already.
 pub(super) fn request(socket: &Socket, timeout: Duration) -> Call {
+    report(socket, timeout, turn)
+}
+
+/// As [`request`], but says before the answer that no more will be asked.
+pub(super) fn last_request(socket: &Socket, timeout: Duration) -> Call {
+    report(socket, timeout, last_turn)
+}
+
+/// Waits until the connection ends, by the peer or by the kernel; what ended it.
+pub(super) fn await_end(mut socket: &Socket, timeout: Duration) -> Cause {
+    match socket.set_read_timeout(Some(timeout)).and_then(|()| socket.read(&mut [0])) {
+        Ok(0) => Cause::Closed,
+        Ok(_) => Cause::Garbled,
+        Err(error) => cause_of(&error),
+    }
+}
+
+pub(super) fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+}
+
+fn report(
+    socket: &Socket,
+    timeout: Duration,
+    turn: impl FnOnce(&Socket, Instant) -> Result<(), Failure>,
+) -> Call {
     let start = now();
     let (peer, local) = addresses(socket, true);
     let failure = turn(socket, start + timeout).err();
     Call { failure, connect_us: 0, total_us: microseconds_since(start), peer, local }
 }
 
-fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
-    Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
-}
-
 /// One request and its answer.
 fn turn(socket: &Socket, deadline: Instant) -> Result<(), Failure> {
     send(socket, deadline).map_err(|cause| Failure { phase: Phase::Send, cause })?;
+    receive(socket, deadline).map_err(|cause| Failure { phase: Phase::Receive, cause })
+}
+
+/// One request, the end of sending, and the answer.
+fn last_turn(socket: &Socket, deadline: Instant) -> Result<(), Failure> {
+    send(socket, deadline)
+        .and_then(|()| socket.shutdown(Shutdown::Write).map_err(|error| cause_of(&error)))
+        .map_err(|cause| Failure { phase: Phase::Send, cause })?;
     receive(socket, deadline).map_err(|cause| Failure { phase: Phase::Receive, cause })
 }
 

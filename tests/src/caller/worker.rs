@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use socket2::Socket;
 
 use super::protocol::{Order, Reply};
+use super::reuse;
 use super::storm::storm;
 use super::tcp;
 
@@ -44,22 +45,40 @@ impl Worker {
                 Reply::Calls(storm(addr, processes, timeout)?)
             }
             Order::Open { addr, timeout } => match tcp::open(addr, timeout)? {
-                Ok(socket) => {
-                    self.opened += 1;
-                    self.connections.insert(self.opened, socket);
-                    Reply::Opened(self.opened)
-                }
+                Ok(socket) => Reply::Opened(self.keep(socket)),
                 Err(cause) => bail!("{cause} at connect"),
             },
+            Order::Start { addr } => {
+                let (socket, returned) = reuse::start(addr)?;
+                Reply::Started(self.keep(socket), returned)
+            }
+            Order::Reconnect { connection, addr, timeout } => {
+                Reply::Attempt(reuse::reconnect(self.kept(connection)?, addr, timeout)?)
+            }
             Order::Request { connection, timeout } => {
-                let socket = self.connections.get(&connection).context(NOT_OPEN)?;
-                Reply::Calls(vec![tcp::request(socket, timeout)])
+                Reply::Calls(vec![tcp::request(self.kept(connection)?, timeout)])
+            }
+            Order::LastRequest { connection, timeout } => {
+                Reply::Calls(vec![tcp::last_request(self.kept(connection)?, timeout)])
+            }
+            Order::AwaitEnd { connection, timeout } => {
+                Reply::Ended(tcp::await_end(self.kept(connection)?, timeout))
             }
             Order::Close { connection } => {
                 self.connections.remove(&connection).context(NOT_OPEN)?;
                 Reply::Closed
             }
         })
+    }
+
+    fn keep(&mut self, socket: Socket) -> u64 {
+        self.opened += 1;
+        self.connections.insert(self.opened, socket);
+        self.opened
+    }
+
+    fn kept(&self, connection: u64) -> Result<&Socket> {
+        self.connections.get(&connection).context(NOT_OPEN)
     }
 }
 

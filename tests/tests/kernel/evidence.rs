@@ -10,27 +10,9 @@ use shedder_tests::daemon::Daemon;
 use shedder_tests::netns::{NetNs, UnreachableNet};
 use shedder_user::api::model::Outcomes;
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
-
-/// A policy that never trips, so that evidence piles up.
-const WATCH: &str = r#"
-trip = { consecutive = 100000, without = ["failure_share"] }
-caller_timeout = "300ms"
-"#;
-
-/// Waits for the window to hold this many attempts; how many of them failed.
-#[expect(clippy::panic, reason = "a helper of tests fails as they do")]
-fn failures(daemon: &Daemon, endpoint: std::net::SocketAddr, attempts: u64) -> u64 {
-    for _ in 0..2_000 {
-        let window = daemon.breaker(endpoint).expect("it has one").window;
-        assert!(window.attempts <= attempts, "{window:?}");
-        if window.attempts == attempts {
-            return window.failures;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{:?}", daemon.breaker(endpoint));
-}
+use crate::scene::{
+    LASTING, PATIENCE, WATCH, assert_all_answered, backend, caller, failures, policy,
+};
 
 #[test]
 fn answers_and_idle_connections_are_successes() {

@@ -19,6 +19,12 @@ trip = { consecutive = 3, without = ["failure_share"] }
 open = { base = "10m", max = "10m", jitter = 0.0 }
 "#;
 
+/// A policy that never trips, so that evidence piles up.
+pub(crate) const WATCH: &str = r#"
+trip = { consecutive = 100000, without = ["failure_share"] }
+caller_timeout = "300ms"
+"#;
+
 /// A caller with a cgroup of its own; the cgroup must outlive the caller's last call.
 pub(crate) fn caller(label: &str) -> (Caller, Cgroup) {
     let cgroup = Cgroup::new(label).expect("a cgroup can be made: run as root");
@@ -60,6 +66,20 @@ pub(crate) fn open(daemon: &Daemon, caller: &mut Caller, endpoint: SocketAddr) -
     caller.call_many(endpoint, 3, PATIENCE).expect("the caller lives");
     events.wait_for_state(endpoint, "open").expect("it opens");
     events
+}
+
+/// Waits for the window to hold this many attempts; how many of them failed.
+#[expect(clippy::panic, reason = "a helper of tests fails as they do")]
+pub(crate) fn failures(daemon: &Daemon, endpoint: SocketAddr, attempts: u64) -> u64 {
+    for _ in 0..2_000 {
+        let window = daemon.breaker(endpoint).expect("it has one").window;
+        assert!(window.attempts <= attempts, "{window:?}");
+        if window.attempts == attempts {
+            return window.failures;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{:?}", daemon.breaker(endpoint));
 }
 
 /// Asserts that every call got its answer.

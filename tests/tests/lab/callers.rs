@@ -65,6 +65,39 @@ fn one_connection_carries_several_requests() {
 }
 
 #[test]
+fn a_socket_is_reused_for_another_backend() {
+    let first = Backend::start(LOCALHOST, Behaviour::Blackhole).unwrap();
+    let second = Backend::start(LOCALHOST, Behaviour::Healthy).unwrap();
+    let (mut caller, _cgroup) = caller("reuse");
+    let (connection, returned) = caller.start(first.addr()).unwrap();
+    assert_eq!(returned.map(|errno| errno.code), Some(libc::EINPROGRESS));
+    let attempt = caller.reconnect(connection, second.addr(), PATIENCE).unwrap();
+    assert_eq!(attempt.peer, Some(second.addr()), "{attempt:?}");
+    assert!(caller.request(connection, PATIENCE).unwrap().answered());
+    second.set(Behaviour::Refuse).unwrap();
+    let attempt = caller.reconnect(connection, second.addr(), PATIENCE).unwrap();
+    assert_eq!(attempt.errno(), Some(libc::ECONNREFUSED), "{attempt:?}");
+}
+
+#[test]
+fn the_end_of_a_connection_is_awaited_and_told_apart() {
+    let backend = Backend::start(LOCALHOST, Behaviour::Healthy).unwrap();
+    let (mut caller, _cgroup) = caller("ends");
+    let connection = caller.open(backend.addr(), PATIENCE).unwrap();
+    let moment = std::time::Duration::from_millis(20);
+    assert_eq!(caller.await_end(connection, moment).unwrap(), Cause::Timeout);
+    // The backend closes a connection whose caller has ended its side.
+    assert!(caller.last_request(connection, PATIENCE).unwrap().answered());
+    assert_eq!(caller.await_end(connection, PATIENCE).unwrap(), Cause::Closed);
+    let connection = caller.open(backend.addr(), PATIENCE).unwrap();
+    backend.set(Behaviour::Refuse).unwrap();
+    let Cause::Errno(errno) = caller.await_end(connection, PATIENCE).unwrap() else {
+        unreachable!("a reset has a number");
+    };
+    assert_eq!(errno.code, libc::ECONNRESET);
+}
+
+#[test]
 fn every_way_to_connect_works_and_is_refused_alike() {
     let backend = Backend::start(LOCALHOST, Behaviour::Healthy).unwrap();
     let (mut caller, _cgroup) = caller("ways");

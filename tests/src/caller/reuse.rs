@@ -1,0 +1,46 @@
+//! One socket for more than one connect, as pools and proxies that keep their descriptors do it.
+//!
+//! Invariant: the socket stays the same throughout, so whatever the kernel remembers of its
+//! earlier connects is still there at its later ones.
+#![expect(unsafe_code, reason = "a connect to no address has no wrapper")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::report::{Attempt, Errno};
+use super::tcp::{ConnectOptions, connect, new_socket};
+
+/// Begins to connect, does not wait, and keeps the socket whatever comes of it. Besides the socket:
+/// what `connect(2)` returned, none for success. Fails only where no socket can be made.
+pub(super) fn start(addr: SocketAddr) -> io::Result<(Socket, Option<Errno>)> {
+    let socket = new_socket(addr)?;
+    socket.set_nonblocking(true)?;
+    let returned = socket.connect(&addr.into()).err().map(|error| Errno::of(&error));
+    socket.set_nonblocking(false)?;
+    Ok((socket, returned))
+}
+
+/// Takes the socket back from wherever it was connected, or on its way to, and connects it to
+/// `addr`. Fails where the socket cannot be taken back.
+pub(super) fn reconnect(
+    socket: &Socket,
+    addr: SocketAddr,
+    timeout: Duration,
+) -> io::Result<Attempt> {
+    disconnect(socket)?;
+    let options = ConnectOptions { timeout: Some(timeout), ..ConnectOptions::default() };
+    connect(socket, addr, &options)
+}
+
+fn disconnect(socket: &Socket) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid sockaddr, that of the family AF_UNSPEC.
+    let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let length = libc::socklen_t::try_from(size_of_val(&nowhere)).map_err(io::Error::other)?;
+    // SAFETY: the address is valid for the length given.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
