@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TIMEOUT_INIT,
     BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, bpf_sock,
 };
-use aya_ebpf::helpers::generated::{bpf_setsockopt, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
 use shedder_common::ending::{self, End, Life, Outcome};
@@ -20,6 +20,7 @@ use crate::atomic;
 use crate::evidence::{measure, record, rows};
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
+use crate::syn_count;
 use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
 
 #[inline(always)]
@@ -52,6 +53,8 @@ fn answer_timeout(ctx: &SockOpsContext) {
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
+    // Still borrowed where the end of an earlier hold was not told.
+    syn_count::give_back(ctx, tag);
     if tag.phase != ADMITTED {
         // The tag is of an earlier connect on this socket, to a destination that had a slot.
         tag.phase = IDLE;
@@ -59,7 +62,7 @@ fn begin(ctx: &SockOpsContext) {
         return;
     }
     if tag.hold == HOLD_PENDING {
-        keep_trying(ctx, tag.hold_jiffies);
+        syn_count::borrow(ctx, tag);
     }
     tag.phase = CONNECTING;
     tag.started_ns = now_ns();
@@ -73,26 +76,6 @@ fn begin(ctx: &SockOpsContext) {
     }
 }
 
-/// The short timer of a hold also counts down the connect timeout of the socket. Allowing one more
-/// retransmission for every halving of a second, beyond the usual six, gives the time back.
-#[inline(always)]
-fn keep_trying(ctx: &SockOpsContext, hold_jiffies: u32) {
-    let mut retransmissions: u32 = 6 + 10_u32.saturating_sub(hold_jiffies.max(1).ilog2());
-    // SAFETY: an integer of the length given, for an option that takes one.
-    let result = unsafe {
-        bpf_setsockopt(
-            ctx.ops.cast(),
-            IPPROTO_TCP,
-            TCP_SYNCNT,
-            (&raw mut retransmissions).cast(),
-            OPTION_BYTES,
-        )
-    };
-    if result != 0 {
-        // The connect may time out sooner than it would have; the hold itself is unharmed.
-    }
-}
-
 #[inline(always)]
 fn establish(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
@@ -100,6 +83,7 @@ fn establish(ctx: &SockOpsContext) {
         return;
     }
     tag.phase = ESTABLISHED;
+    syn_count::give_back(ctx, tag);
     let Some(rows) = rows(tag) else { return };
     // SAFETY: a row of the counter array.
     unsafe { atomic::add(&raw mut (*rows.counters).established, 1) };
@@ -139,6 +123,7 @@ fn change_state(ctx: &SockOpsContext) {
         return;
     }
     let Some(tag) = Tag::of(socket(ctx)) else { return };
+    syn_count::give_back(ctx, tag);
     if tag.phase != CONNECTING && tag.phase != ESTABLISHED {
         return;
     }
@@ -243,10 +228,6 @@ fn segments_in(ctx: &SockOpsContext) -> u32 {
     // SAFETY: the kernel hands over a valid context.
     unsafe { (*ctx.ops).segs_in }
 }
-
-const IPPROTO_TCP: i32 = 6;
-const TCP_SYNCNT: i32 = 7;
-const OPTION_BYTES: i32 = 4;
 
 // What ICMP errors become on a socket, and what TCP sets itself.
 const EACCES: u32 = 13;

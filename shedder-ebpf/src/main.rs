@@ -34,6 +34,7 @@ mod maps;
 mod node;
 mod packet;
 mod settings;
+mod syn_count;
 mod tag;
 
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock_addr, sock_ops};

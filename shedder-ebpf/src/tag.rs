@@ -47,7 +47,12 @@ pub struct Tag {
     pub is_peer_closed: u8,
     /// One once an outcome was counted.
     pub has_outcome: u8,
-    pub reserved: [u8; 4],
+    /// The socket's own SYN count while a hold has borrowed it, else zero. Of the socket and not of
+    /// one connect: a new connect leaves it to be given back.
+    pub own_syn_count: u8,
+    /// The SYN count of the hold meanwhile.
+    pub held_syn_count: u8,
+    pub reserved: [u8; 2],
 }
 
 /// How far a tagged connect has come. An integer, because the storage starts as zeros.

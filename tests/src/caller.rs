@@ -18,6 +18,7 @@ mod protocol;
 mod report;
 mod reuse;
 mod storm;
+mod syn_count;
 mod tcp;
 pub mod worker;
 
@@ -143,6 +144,25 @@ impl Caller {
             bail!(MIXED_UP);
         };
         Ok(attempt)
+    }
+
+    /// How often the kernel sends a SYN of this socket again, as the application reads it
+    /// (`TCP_SYNCNT`).
+    pub fn syn_count(&mut self, connection: ConnectionId) -> Result<u32> {
+        let Reply::SynCount(count) = self.ask(&Order::SynCount { connection: connection.0 })?
+        else {
+            bail!(MIXED_UP);
+        };
+        Ok(count)
+    }
+
+    /// Sets [`Caller::syn_count`], 1 to 127; the kernel refuses others.
+    pub fn set_syn_count(&mut self, connection: ConnectionId, count: u32) -> Result<()> {
+        let order = Order::SetSynCount { connection: connection.0, count };
+        let Reply::Set = self.ask(&order)? else {
+            bail!(MIXED_UP);
+        };
+        Ok(())
     }
 
     /// Closes an open connection.

@@ -21,6 +21,8 @@ pub(super) enum Order {
     Request { connection: u64, timeout: Duration },
     LastRequest { connection: u64, timeout: Duration },
     AwaitEnd { connection: u64, timeout: Duration },
+    SynCount { connection: u64 },
+    SetSynCount { connection: u64, count: u32 },
     Close { connection: u64 },
 }
 
@@ -31,5 +33,7 @@ pub(super) enum Reply {
     Opened(u64),
     Started(u64, Option<Errno>),
     Ended(Cause),
+    SynCount(u32),
+    Set,
     Closed,
 }

@@ -11,7 +11,7 @@ use socket2::Socket;
 use super::protocol::{Order, Reply};
 use super::reuse;
 use super::storm::storm;
-use super::tcp;
+use super::{syn_count, tcp};
 
 /// Serves a [`super::Caller`] until its orders end. The process must have one thread only.
 pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
@@ -63,6 +63,13 @@ impl Worker {
             }
             Order::AwaitEnd { connection, timeout } => {
                 Reply::Ended(tcp::await_end(self.kept(connection)?, timeout))
+            }
+            Order::SynCount { connection } => {
+                Reply::SynCount(syn_count::read(self.kept(connection)?)?)
+            }
+            Order::SetSynCount { connection, count } => {
+                syn_count::write(self.kept(connection)?, count)?;
+                Reply::Set
             }
             Order::Close { connection } => {
                 self.connections.remove(&connection).context(NOT_OPEN)?;

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::caller::{Cause, ConnectOptions};
-use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::wire::SynCounter;
 
-use crate::scene::{PATIENCE, WATCH, assert_all_answered, backend, caller, failures, policy};
+use crate::scene::{
+    PATIENCE, WATCH, assert_all_answered, backend, caller, delaying, failures, policy,
+};
 
 /// Past the patience of [`WATCH`]: an end in good order would be a timeout by now.
 const PATIENT: Duration = Duration::from_millis(600);
@@ -153,14 +154,6 @@ fn server(serve: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -> 
         }
     });
     endpoint
-}
-
-/// A daemon that holds every connect to `endpoint` this long.
-fn delaying(cgroup: &Cgroup, endpoint: SocketAddr, delay: &str) -> Daemon {
-    let rules = format!("{WATCH}open = {{ action = \"delay\", delay = \"{delay}\" }}");
-    let daemon = Daemon::start(&policy(cgroup, &[endpoint], &rules)).expect("it starts");
-    daemon.succeed(&["trip", &endpoint.to_string()]).expect("root may trip");
-    daemon
 }
 
 fn within(timeout: Duration) -> ConnectOptions {

@@ -15,4 +15,5 @@ mod isolation;
 mod reuse;
 mod scene;
 mod sockets;
+mod syn_count;
 mod trips;

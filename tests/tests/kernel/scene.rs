@@ -60,6 +60,14 @@ pub(crate) fn policy_for(
     text
 }
 
+/// A daemon that never trips by itself and holds every connect to `endpoint` this long.
+pub(crate) fn delaying(cgroup: &Cgroup, endpoint: SocketAddr, delay: &str) -> Daemon {
+    let rules = format!("{WATCH}open = {{ action = \"delay\", delay = \"{delay}\" }}");
+    let daemon = Daemon::start(&policy(cgroup, &[endpoint], &rules)).expect("it starts");
+    daemon.succeed(&["trip", &endpoint.to_string()]).expect("root may trip");
+    daemon
+}
+
 /// Makes three calls that fail and waits for the breaker to open; what happens from then on.
 pub(crate) fn open(daemon: &Daemon, caller: &mut Caller, endpoint: SocketAddr) -> Events {
     let events = daemon.events().expect("it answers");
