@@ -207,6 +207,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
         let hold_ns = u64::from(milliseconds) * 1_000_000;
         tag.hold = HOLD_PENDING;
         tag.hold_jiffies = verdict.hold_jiffies;
+        tag.hold_ms = milliseconds;
         tag.hold_until_ns = now_ns() + hold_ns.saturating_sub(u64::from(verdict.hold_slack_ns));
     }
 }

@@ -12,7 +12,7 @@ use crate::tag::Tag;
 /// retransmission for every halving of a second, beyond the socket's own, gives the time back.
 #[inline(always)]
 pub fn borrow(ctx: &SockOpsContext, tag: &mut Tag) {
-    let extra = 10_u32.saturating_sub(tag.hold_jiffies.max(1).ilog2());
+    let extra = u32::BITS - (999 / u32::from(tag.hold_ms).max(1)).leading_zeros();
     if extra == 0 {
         return;
     }

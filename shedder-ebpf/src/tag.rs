@@ -52,7 +52,8 @@ pub struct Tag {
     pub own_syn_count: u8,
     /// The SYN count of the hold meanwhile.
     pub held_syn_count: u8,
-    pub reserved: [u8; 2],
+    /// How long the SYN is held, in milliseconds.
+    pub hold_ms: u16,
 }
 
 /// How far a tagged connect has come. An integer, because the storage starts as zeros.
