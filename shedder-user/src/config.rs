@@ -19,12 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Policy;
+use crate::engine::{NodeRules, Policy};
 
 pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
 pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
-pub use self::rules::confidence;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]
@@ -56,6 +55,8 @@ pub struct Node {
     pub pin_dir: PathBuf,
     /// How often cgroup patterns and endpoint names are looked up again.
     pub rescan: Duration,
+    /// Limits for everything the daemon sheds together.
+    pub rules: NodeRules,
 }
 
 /// A named set of cgroups.
@@ -87,6 +88,11 @@ pub struct Binding {
     pub service: usize,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// How soon the owner wants an endpoint that fails to be shed. Nothing acts on it; `shedder
+    /// check` compares it with what the rules can do.
+    pub target: Option<Duration>,
+    /// The line of the file it begins at, from one.
+    pub line: usize,
 }
 
 impl Config {
@@ -113,6 +119,7 @@ impl Default for Node {
             socket_group: None,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
             rescan: Duration::from_millis(500),
+            rules: NodeRules::default(),
         }
     }
 }

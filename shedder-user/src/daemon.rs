@@ -159,6 +159,10 @@ impl Daemon {
                 self.journal.transition(&self.config, cell, &transition);
             }
         }
+        while let Some(notice) = self.engine.poll_notice() {
+            let cell = notice.cell().and_then(|id| self.cells.by_id(id));
+            self.journal.notice(&self.config, cell, &notice);
+        }
     }
 
     fn take_events(&mut self) {

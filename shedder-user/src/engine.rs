@@ -4,11 +4,21 @@
 //! argument, chance comes from a seed, and the same inputs give the same outputs.
 
 mod backoff;
+mod baseline;
 mod breaker;
+mod cells;
 mod evidence;
+mod flap;
+mod latencies;
+mod notice;
+mod peers;
 mod policy;
+mod rule;
+mod safety;
+mod slo_drift;
 mod state;
 mod strategy;
+mod tally;
 mod transition;
 mod window;
 
@@ -17,23 +27,35 @@ mod properties;
 #[cfg(test)]
 mod scenarios;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
+pub use self::baseline::LearnRule;
 pub use self::breaker::{Directive, View};
-pub use self::evidence::{Buckets, Sample};
-pub use self::policy::{HalfOpenRule, InvalidPolicy, Mode, OpenRule, Policy, RampRule, ShedAction};
+pub use self::evidence::{Buckets, Counts, Sample, Unfinished};
+pub use self::notice::{Brake, Notice};
+pub use self::policy::{
+    Admission, BestCase, CloseGate, Growth, HalfOpenRule, InvalidPolicy, Lone, Mode, OnFailure,
+    OpenRule, Policy, RampRule, SafetyRule, ScopeRule, ShedAction, ThrottleRule,
+};
+pub use self::rule::{Response, Rule, TripRule};
+pub use self::safety::{NodeRules, Place};
+pub use self::slo_drift::DriftRule;
 pub use self::state::State;
-pub use self::strategy::{Reason, Signal, Strategy};
-pub use self::transition::{Cause, Next, Transition};
-pub use self::window::Summary;
+pub use self::strategy::{Limit, Measure, Numbers, Reason, Signal, Strategy};
+pub use self::transition::{Cause, Change, Next, Restraint, Scope, Transition};
+pub use self::window::{Span, Summary};
 
-use self::breaker::Breaker;
+use self::breaker::{Breaker, Judgement};
+use self::cells::Cells;
+use self::peers::Peers;
+use self::safety::{Ruling, Safety};
 
-/// Names one breaker. The shell decides what it stands for; here it is only an identity.
+/// Names one breaker. The shell decides what it stands for; here it is only an identity, and a
+/// small number: the engine keeps an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellId(pub u32);
 
@@ -50,48 +72,66 @@ pub enum Force {
 #[derive(Debug)]
 pub struct Engine {
     seed: u64,
-    cells: BTreeMap<CellId, Breaker>,
+    cells: Cells,
     /// When each breaker wants to be looked at, earliest first.
     deadlines: BTreeSet<(Monotonic, CellId)>,
+    safety: Safety,
     transitions: VecDeque<Transition>,
+    notices: VecDeque<Notice>,
 }
 
 impl Engine {
     /// An engine without breakers. Jitter is drawn from `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, rules: NodeRules) -> Self {
         Self {
             seed,
-            cells: BTreeMap::new(),
+            cells: Cells::default(),
             deadlines: BTreeSet::new(),
+            safety: Safety::new(rules),
             transitions: VecDeque::new(),
+            notices: VecDeque::new(),
         }
     }
 
     /// Adds a closed breaker. One that exists under this name is replaced.
-    pub fn insert(&mut self, cell: CellId, policy: Arc<Policy>, now: Monotonic) {
+    pub fn insert(&mut self, cell: CellId, place: Place, policy: Arc<Policy>, now: Monotonic) {
         self.remove(cell);
         let seed = self.seed ^ u64::from(cell.0).wrapping_mul(GOLDEN_RATIO);
-        self.cells.insert(cell, Breaker::new(policy, seed, now));
+        let mut breaker = Breaker::new(policy, seed, now);
+        self.safety.insert(cell, place);
+        breaker.suspend(self.safety.is_suspended(place));
+        self.cells.insert(cell, place, breaker);
     }
 
     /// Forgets a breaker.
     pub fn remove(&mut self, cell: CellId) {
-        if let Some(deadline) = self.cells.remove(&cell).and_then(|breaker| breaker.deadline()) {
+        let Some((place, breaker)) = self.cells.remove(cell) else { return };
+        self.safety.remove(cell, place);
+        if let Some(deadline) = breaker.deadline() {
             self.deadlines.remove(&(deadline, cell));
         }
     }
 
     /// Takes in what happened to a breaker since its last sample and decides.
     pub fn observe(&mut self, cell: CellId, sample: &Sample, now: Monotonic) {
-        self.change(cell, |breaker| breaker.observe(sample, now));
+        let Some(place) = self.cells.place(cell) else { return };
+        let peers = self.peers(cell, place, now);
+        let observes =
+            self.cells.breaker(cell).is_some_and(|breaker| breaker.state() == State::Observe);
+        self.safety.observe(place, &sample.counts, !observes, now);
+        self.change(cell, now, |breaker| breaker.observe(sample, peers.as_ref(), now));
     }
 
     /// Lets every breaker act whose time has come.
     pub fn handle_timeout(&mut self, now: Monotonic) {
+        let mut last = None;
         while let Some(&(deadline, cell)) = self.deadlines.first()
             && deadline <= now
+            // At the end of time deadlines no longer move on.
+            && (now.as_nanos() < u64::MAX || last < Some((deadline, cell)))
         {
-            self.change(cell, |breaker| breaker.handle_timeout(now));
+            last = Some((deadline, cell));
+            self.change(cell, now, |breaker| breaker.handle_timeout(now));
         }
     }
 
@@ -102,12 +142,18 @@ impl Engine {
 
     /// Overrides a breaker until `ttl` has passed; whether the breaker exists.
     pub fn force(&mut self, cell: CellId, force: Force, ttl: Duration, now: Monotonic) -> bool {
-        self.change(cell, |breaker| Some(breaker.force(force, ttl, now)))
+        self.change(cell, now, |breaker| Some(breaker.force(force, ttl, now)).into())
     }
 
-    /// Drops a breaker's override, window and level, and closes it; whether it exists.
+    /// Drops a breaker's override, window, level and what it has learned, and closes it; whether it
+    /// exists. A policy that was suspended enforces again.
     pub fn reset(&mut self, cell: CellId, now: Monotonic) -> bool {
-        self.change(cell, |breaker| Some(breaker.reset(now)))
+        if let Some(place) = self.cells.place(cell)
+            && self.safety.resume(place)
+        {
+            self.suspend(place, false);
+        }
+        self.change(cell, now, |breaker| Some(breaker.reset(now)).into())
     }
 
     /// The next transition not yet taken, in the order they happened.
@@ -115,30 +161,165 @@ impl Engine {
         self.transitions.pop_front()
     }
 
+    /// The next notice not yet taken, in the order they came.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
     /// What the kernel is to do for a breaker at `now`.
     pub fn directive(&self, cell: CellId, now: Monotonic) -> Option<Directive> {
-        self.cells.get(&cell).map(|breaker| breaker.directive(now))
+        let (place, breaker) = (self.cells.place(cell)?, self.cells.breaker(cell)?);
+        let directive = breaker.directive(now);
+        let is_forced = matches!(breaker.state(), State::ForcedOpen);
+        if self.safety.is_panicking(place) && !is_forced {
+            return Some(Directive { shed: None, tokens: None, admit_permille: 0, ..directive });
+        }
+        Some(directive)
     }
 
     /// What a person is shown of a breaker at `now`.
     pub fn view(&self, cell: CellId, now: Monotonic) -> Option<View> {
-        self.cells.get(&cell).map(|breaker| breaker.view(now))
+        self.cells.breaker(cell).map(|breaker| breaker.view(now))
     }
 
     /// Whether a breaker lets everything through, so that others may send their connects there.
     pub fn is_healthy(&self, cell: CellId) -> bool {
-        self.cells.get(&cell).is_some_and(Breaker::is_healthy)
+        self.cells.breaker(cell).is_some_and(Breaker::is_healthy)
     }
 
-    /// Lets `act` change a breaker, then collects its transition and deadline.
+    /// Bytes one breaker takes, without the policy it shares with others.
+    pub fn bytes(&self, cell: CellId) -> Option<usize> {
+        self.cells.breaker(cell).map(Breaker::bytes)
+    }
+
+    /// What the endpoints of the service have in common, if this one's policy compares them.
+    fn peers(&mut self, cell: CellId, place: Place, now: Monotonic) -> Option<Peers> {
+        self.cells.breaker(cell).and_then(Breaker::outlier_rule)?;
+        Some(self.safety.peers(place, &self.cells, now))
+    }
+
+    /// Lets `act` change a breaker, then does what follows from it.
     fn change(
         &mut self,
         cell: CellId,
-        act: impl FnOnce(&mut Breaker) -> Option<transition::Change>,
+        now: Monotonic,
+        act: impl FnOnce(&mut Breaker) -> Judgement,
     ) -> bool {
-        let Some(breaker) = self.cells.get_mut(&cell) else { return false };
+        let Some(judgement) = self.act_on(cell, act) else { return false };
+        let Judgement { change, wish, relapse, falsely_refused } = judgement;
+        let has_changed = change.is_some();
+        self.transitions.extend(change.map(|change| change.of(cell)));
+        if let Some(cause) = relapse {
+            self.relapse(cell, cause, now);
+            return true;
+        }
+        if let Some((response, reason)) = wish {
+            self.grant(cell, response, reason, now);
+        }
+        if falsely_refused > 0
+            && let Some(notice) =
+                self.safety.refused_falsely(cell, falsely_refused, &self.cells, now)
+        {
+            self.notices.push_back(notice);
+            if let Some(place) = self.cells.place(cell) {
+                self.suspend(place, true);
+            }
+        }
+        if has_changed {
+            self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+        }
+        true
+    }
+
+    /// Does what a breaker's rules ask for, as far as nothing objects.
+    fn grant(&mut self, cell: CellId, response: Response, reason: Reason, now: Monotonic) {
+        match response {
+            Response::Alarm => {
+                let breaker = self.cells.breaker_mut(cell);
+                if breaker.is_some_and(|breaker| breaker.may_alarm(now)) {
+                    self.notices.push_back(Notice::Alarm { cell, reason, at: now });
+                }
+            }
+            Response::Throttle => {
+                let restraint = Some(Restraint::Rule);
+                let cause = Cause::Trip(reason);
+                self.change(cell, now, |breaker| {
+                    breaker.throttle(cause, None, restraint, now).into()
+                });
+            }
+            Response::Open => self.grant_opening(cell, reason, now),
+        }
+    }
+
+    fn grant_opening(&mut self, cell: CellId, reason: Reason, now: Monotonic) {
+        let severity = reason.severity();
+        let mut notices = Vec::new();
+        let ruling = self.safety.rule(cell, severity, &self.cells, now, &mut notices);
+        self.notices.extend(notices);
+        match ruling {
+            Ruling::Nothing => {}
+            Ruling::Throttle { scope, restraint } => {
+                let cause = Cause::Trip(reason);
+                self.change(cell, now, |breaker| {
+                    breaker.throttle(cause, Some(scope), Some(restraint), now).into()
+                });
+            }
+            Ruling::Open { scope, with, yields } => {
+                if let Some(milder) = yields {
+                    self.change(milder, now, |breaker| {
+                        breaker.throttle(Cause::Yielded, None, None, now).into()
+                    });
+                }
+                self.safety.tripped(now);
+                let cause = Cause::Trip(reason.clone());
+                self.change(cell, now, |breaker| {
+                    breaker.trip(cause, severity, Some(scope), now).into()
+                });
+                self.open_with(&with, scope, &reason, now);
+            }
+        }
+    }
+
+    /// Reopens a breaker whose traffic had begun to return, if others have not taken its place.
+    fn relapse(&mut self, cell: CellId, cause: Cause, now: Monotonic) {
+        let restraint = self.safety.restraint(cell, &self.cells, now);
+        self.change(cell, now, |breaker| match restraint {
+            Ok(()) => breaker.trip(cause, RELAPSE_SEVERITY, None, now).into(),
+            Err(restraint) => breaker.throttle(cause, None, Some(restraint), now).into(),
+        });
+    }
+
+    /// Opens an endpoint for the callers that have not seen enough to know.
+    fn open_with(&mut self, cells: &[CellId], scope: Scope, reason: &Reason, now: Monotonic) {
+        let Scope::Endpoint { callers } = scope else { return };
+        for cell in cells {
+            if self.safety.restraint(*cell, &self.cells, now).is_ok() {
+                let cause = Cause::Endpoint { callers, reason: reason.clone() };
+                self.change(*cell, now, |breaker| {
+                    breaker.trip(cause, reason.severity(), Some(scope), now).into()
+                });
+            }
+        }
+    }
+
+    /// Lets every breaker of a caller and service stop enforcing, or begin again.
+    fn suspend(&mut self, place: Place, is_suspended: bool) {
+        for cell in self.safety.group(place) {
+            if let Some(breaker) = self.cells.breaker_mut(*cell) {
+                breaker.suspend(is_suspended);
+            }
+        }
+    }
+
+    /// Lets `act` change a breaker and keeps its deadline.
+    fn act_on(
+        &mut self,
+        cell: CellId,
+        act: impl FnOnce(&mut Breaker) -> Judgement,
+    ) -> Option<Judgement> {
+        let breaker = self.cells.breaker_mut(cell)?;
         let before = breaker.deadline();
-        let change = act(breaker);
+        let judgement = act(breaker);
         let after = breaker.deadline();
         if before != after {
             if let Some(deadline) = before {
@@ -148,10 +329,11 @@ impl Engine {
                 self.deadlines.insert((deadline, cell));
             }
         }
-        self.transitions.extend(change.map(|change| change.of(cell)));
-        true
+        Some(judgement)
     }
 }
 
+/// As bad as the least share of failures that reopens by default.
+const RELAPSE_SEVERITY: f64 = 0.5;
 /// Spreads neighbouring cell numbers over the seed space.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;

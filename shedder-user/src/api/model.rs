@@ -23,7 +23,7 @@ pub struct Breaker {
     pub policy: String,
     /// Address and port.
     pub endpoint: String,
-    /// `observe`, `closed`, `open`, `half_open`, `recovering`, `forced_open` or `forced_closed`.
+    /// `observe`, `closed`, `throttled`, `open`, `half_open`, `recovering`, `forced_open` or `forced_closed`.
     pub state: String,
     /// In observe mode: the state it would be in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -47,19 +47,43 @@ pub struct Breaker {
     pub would_shed_total: u64,
     /// Connects a second, over the last second or so.
     pub connects_per_second: f64,
-    /// Trips remembered; each doubles the open time.
+    /// Trips remembered; the open time grows with each.
     pub level: u32,
+    /// Whether it changes back and forth, so that it stays open for longer.
+    #[serde(default)]
+    pub flapping: bool,
+    /// Whether its policy refused too much wrongly and only observes until it is reset.
+    #[serde(default)]
+    pub suspended: bool,
     /// What time alone will bring.
     pub next: Option<Next>,
 }
 
 /// Why a breaker is not closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
     /// The strategy, or what else it was.
     pub strategy: String,
     /// A sentence with the numbers.
     pub text: String,
+    /// For a trip: what was compared with what.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub numbers: Option<Numbers>,
+}
+
+/// What a strategy compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// What was seen.
+    pub value: f64,
+    /// What it was compared with.
+    pub limit: f64,
+    /// Of both: `failures`, `share`, `seconds`, `per_second` or `connections`.
+    pub unit: String,
+    /// From how many outcomes, latencies, segments or endpoints.
+    pub samples: u64,
+    /// The window looked at, if it is one of time.
+    pub window_ms: Option<u64>,
 }
 
 /// Evidence of a breaker's window.
@@ -206,14 +230,33 @@ pub enum EventKind {
         to: String,
         /// Why.
         reason: Reason,
+        /// For a trip: how far it reaches, and by what evidence.
+        #[serde(default)]
+        scope: Option<String>,
+        /// For a trip that only throttles: why it does not open.
+        #[serde(default)]
+        restraint: Option<String>,
         /// Trips remembered.
         level: u32,
+        /// Whether it changes back and forth, so that it stays open for longer.
+        #[serde(default)]
+        flapping: bool,
         /// What time alone will bring.
         next: Option<Next>,
         /// The evidence at that moment.
         window: Window,
         /// Whether the policy only observes.
         observe: bool,
+        /// Counts the reloads of the policy file.
+        #[serde(default)]
+        generation: u32,
+    },
+    /// Something people should know that is no change of one breaker's state.
+    Notice {
+        /// `alarm`, `node_suspect`, `brake`, `suspended` or `panic`.
+        notice: String,
+        /// The breaker it is about, or one of those.
+        breaker: Option<BreakerName>,
     },
     /// An endpoint got a breaker.
     Discovered {

@@ -5,11 +5,11 @@ use clap::Args;
 use super::Failure;
 use super::output::{Colour, Paint, Table};
 use crate::config::{Preset, presets};
-use crate::engine::{Policy, ShedAction, Strategy};
 
 /// List the presets, or show everything one of them sets.
 ///
-/// A policy names a preset with `preset = "NAME"` and overrides single fields beside it.
+/// A policy names a preset with `preset = "NAME"` and overrides single fields beside it. What is
+/// shown of one can be pasted into a `[[policy]]` instead.
 #[derive(Debug, Args)]
 pub(super) struct Presets {
     /// Show this one in full
@@ -46,89 +46,40 @@ fn list(paint: Paint) -> String {
 
 /// The preset as lines one could put into a policy file.
 fn show(preset: &Preset) -> String {
-    let Policy { trip, shed, open, half_open, ramp, caller_timeout, turns_to_skip, .. } =
-        preset.policy();
-    let mut lines =
-        vec![format!("# {}: {} (source: {})", preset.name, preset.summary, preset.source)];
-    lines.extend(trip.iter().map(rule));
-    let time = |duration| humantime::format_duration(duration).to_string();
-    let share = |permille: u16| f64::from(permille) / 1000.0;
-    lines.push(format!(
-        "open = {{ {}, base = \"{}\", max = \"{}\", jitter = {} }}",
-        action(shed),
-        time(open.base),
-        time(open.max),
-        share(open.jitter_permille),
-    ));
-    lines.push(format!(
-        "half_open = {{ tokens = {}, successes = {}, deadline = \"{}\" }}",
-        half_open.tokens,
-        half_open.successes,
-        time(half_open.deadline),
-    ));
-    lines.push(format!(
-        "recovery = {{ ramp = \"{}\", from = {} }}",
-        time(ramp.duration),
-        share(ramp.start_permille),
-    ));
-    lines.push(format!("caller_timeout = \"{}\"", time(caller_timeout)));
-    lines.push(format!("turns_to_skip = {turns_to_skip}\n"));
-    lines.join("\n")
-}
-
-fn rule(strategy: &Strategy) -> String {
-    let time = |duration| humantime::format_duration(duration).to_string();
-    match strategy {
-        Strategy::Consecutive { failures } => format!("trip.consecutive = {failures}"),
-        Strategy::FailureShare { at_least, z, min_attempts, window } => {
-            let confidence = crate::config::confidence(*z);
-            format!(
-                "trip.failure_share = {{ at_least = {at_least}, confidence = {confidence}, min_attempts = {min_attempts}, window = \"{}\" }}",
-                time(*window)
-            )
-        }
-        Strategy::Latency { signal, quantile_permille, over, min_samples, window } => format!(
-            "trip.latency = {{ signal = \"{}\", quantile = {}, over = \"{}\", min_samples = {min_samples}, window = \"{}\" }}",
-            signal.name(),
-            f64::from(*quantile_permille) / 1000.0,
-            time(*over),
-            time(*window),
-        ),
-    }
-}
-
-fn action(shed: ShedAction) -> String {
-    match shed {
-        ShedAction::Deny(errno) => format!("action = \"deny\", errno = \"{}\"", errno.name()),
-        ShedAction::Delay(ms) => format!("action = \"delay\", delay = \"{ms}ms\""),
-        ShedAction::Redirect(errno) => {
-            format!("action = \"redirect\", errno = \"{}\"", errno.name())
-        }
-    }
+    let Preset { name, summary, source, .. } = preset;
+    format!("# {name}: {summary} (source: {source})\n{}\n", preset.lines().join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::engine::Policy;
 
     /// What is shown is what one could write.
     #[test]
     fn a_shown_preset_is_a_policy() {
         for preset in presets() {
-            let rules = show(preset);
-            let dropped: Vec<_> = ["consecutive", "failure_share", "latency"]
-                .into_iter()
-                .filter(|rule| !rules.contains(&format!("trip.{rule} ")))
-                .collect();
             let text = format!(
-                "[[caller]]\nname = \"a\"\ncgroups = [\"/a\"]\n[[service]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[[policy]]\ncaller = \"a\"\nservice = \"b\"\ntrip.without = {dropped:?}\n{rules}"
+                "[[caller]]\nname = \"a\"\ncgroups = [\"/a\"]\n[[service]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[[policy]]\ncaller = \"a\"\nservice = \"b\"\n{}",
+                show(preset)
             );
             let config = Config::parse(&preset.name, &text)
                 .unwrap_or_else(|error| panic!("{error}\n{text}"));
             let policy =
                 Policy { name: preset.name.clone(), ..(*config.bindings[0].policy).clone() };
-            assert_eq!(policy, preset.policy());
+            assert_eq!(policy, preset.policy(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_shows_one_trip_rule() {
+        let preset = presets().iter().find(|preset| preset.name == "dual-p90");
+        let shown = show(preset.expect("it is in the file"));
+        let all = shown.lines().find(|line| line.starts_with("trip.all = ")).expect("it has it");
+        assert!(
+            all.contains("over_mean = { times = 1.2, floor = \"800ms\", cap = \"1500ms\" }"),
+            "{all}"
+        );
     }
 }

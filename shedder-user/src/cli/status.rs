@@ -8,11 +8,12 @@ use crate::api::model::{self, Breaker};
 
 /// Show every breaker: its state, why, and what comes next.
 ///
-/// STATE is closed (everything goes through), open (shed), `half_open` (only probes go through),
-/// recovering (a growing share goes through), observe (the policy only watches; what it would do is
-/// in brackets), or `forced_open` and `forced_closed` by `shedder trip` and `shedder hold`. CONN/S counts
-/// connects; FAIL is the failed share of the outcomes in the policy's window; P50 and P99 are
-/// response times; SHED counts connects refused, held or redirected.
+/// STATE is closed (everything goes through), throttled (a share is shed, by how much goes wrong),
+/// open (shed), `half_open` (only probes go through), recovering (a growing share goes through),
+/// observe (the policy only watches; what it would do is in brackets), or `forced_open` and
+/// `forced_closed` by `shedder trip` and `shedder hold`. CONN/S counts connects; FAIL is the failed
+/// share of the outcomes in the policy's window; P50 and P99 are response times; SHED counts
+/// connects refused, held or redirected.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -105,7 +106,7 @@ fn colour(state: &str) -> Colour {
     match state {
         "closed" => Colour::Green,
         "open" | "forced_open" => Colour::Red,
-        "half_open" | "recovering" => Colour::Yellow,
+        "throttled" | "half_open" | "recovering" => Colour::Yellow,
         "forced_closed" => Colour::Cyan,
         _ => Colour::Faint,
     }

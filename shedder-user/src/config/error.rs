@@ -45,9 +45,9 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Complaint {
-    /// About the bytes `span`.
-    pub(super) fn at(span: Range<usize>, message: impl fmt::Display) -> Self {
-        Self { span: Some(span), message: message.to_string() }
+    /// About the bytes `span`, if they are known.
+    pub(super) fn maybe_at(span: Option<Range<usize>>, message: impl fmt::Display) -> Self {
+        Self { span, message: message.to_string() }
     }
 
     /// About the file as a whole.
@@ -56,8 +56,8 @@ impl Complaint {
     }
 
     /// The same complaint, about `span` if it had no place of its own.
-    pub(super) fn or_at(self, span: Range<usize>) -> Self {
-        Self { span: self.span.or(Some(span)), ..self }
+    pub(super) fn or_at(self, span: Option<Range<usize>>) -> Self {
+        Self { span: self.span.or(span), ..self }
     }
 
     /// Turns bytes into line and column.

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::rules::Rules;
-use super::value::{Number, Text, Time};
+use super::rules::{table_with_rules, with_rules};
+use super::value::{At, Text, Time, words};
+use crate::engine::Mode;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,11 +23,21 @@ pub(super) struct File {
 pub(super) struct Node {
     pub(super) tick: Option<Time>,
     pub(super) verdict_ttl: Option<Time>,
-    pub(super) max_endpoints: Option<Number<u32>>,
+    pub(super) max_endpoints: Option<At<u32>>,
     pub(super) socket: Option<String>,
     pub(super) socket_group: Option<String>,
     pub(super) pin_dir: Option<String>,
     pub(super) rescan: Option<Time>,
+    pub(super) brakes: Option<Brakes>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Brakes {
+    pub(super) trips_per_minute: Option<At<u32>>,
+    pub(super) refusals_per_second: Option<At<u64>>,
+    pub(super) caller_refused: Option<At<f64>>,
+    pub(super) suspect: Option<At<f64>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,33 +58,18 @@ pub(super) struct Service {
     pub(super) fallback: Vec<Text>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Policy {
-    pub(super) name: Option<Text>,
-    pub(super) caller: Text,
-    pub(super) service: Text,
-    pub(super) mode: Option<Text>,
-    pub(super) preset: Option<Text>,
-    // The tables of `Rules`, spelled out because flattening would lose unknown keys.
-    pub(super) trip: Option<super::rules::Trip>,
-    pub(super) open: Option<super::rules::Open>,
-    pub(super) half_open: Option<super::rules::HalfOpen>,
-    pub(super) recovery: Option<super::rules::Recovery>,
-    pub(super) caller_timeout: Option<Time>,
-    pub(super) turns_to_skip: Option<Number<u8>>,
-}
-
-impl Policy {
-    /// The rules this policy sets itself.
-    pub(super) fn rules(&self) -> Rules {
-        Rules {
-            trip: self.trip.clone(),
-            open: self.open.clone(),
-            half_open: self.half_open.clone(),
-            recovery: self.recovery.clone(),
-            caller_timeout: self.caller_timeout.clone(),
-            turns_to_skip: self.turns_to_skip.clone(),
-        }
+with_rules!(table_with_rules! {
+    struct Policy {
+        name: Option<Text>,
+        caller: Text,
+        service: Text,
+        mode: Option<At<Mode>>,
+        preset: Option<Text>,
+        target: Option<Time>,
     }
-}
+});
+
+words!("mode", Mode {
+    "observe" => Self::Observe,
+    "enforce" => Self::Enforce,
+});

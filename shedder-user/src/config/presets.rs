@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
-
-use super::rules::{HalfOpen, Open, Recovery, Rules, Trip};
-use super::value::{Number, Time};
+use super::rules::{Layer as _, Rules, table_with_rules, with_rules};
 use crate::engine::{Mode, Policy};
+
+#[cfg(test)]
+mod tests;
 
 /// A named, complete set of rules.
 #[derive(Clone, Debug)]
@@ -21,20 +21,15 @@ pub struct Preset {
     pub(super) rules: Rules,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    summary: String,
-    source: String,
-    trip: Option<Trip>,
-    open: Option<Open>,
-    half_open: Option<HalfOpen>,
-    recovery: Option<Recovery>,
-    caller_timeout: Option<Time>,
-    turns_to_skip: Option<Number<u8>>,
-}
+with_rules!(table_with_rules! {
+    struct Entry {
+        summary: String,
+        source: String,
+        base: Option<String>,
+    }
+});
 
-/// Every preset, in order of name, completed by `default`.
+/// Every preset, in order of name, completed by the ones it stands on.
 pub fn presets() -> &'static [Preset] {
     &PRESETS
 }
@@ -47,62 +42,60 @@ impl Preset {
 
     /// The policy it makes by itself.
     pub fn policy(&self) -> Policy {
-        let policy = self.rules.clone().resolve(self.name.clone(), Mode::Observe);
+        let policy = self.rules.resolve(self.name.clone(), Mode::Observe);
         policy.unwrap_or_else(|complaint| unreachable!("preset {}: {complaint:?}", self.name))
+    }
+
+    /// The lines that make the same policy of a `[[policy]]` without a preset.
+    pub fn lines(&self) -> Vec<String> {
+        self.rules.lines()
     }
 }
 
-static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    let entries: BTreeMap<String, Entry> =
-        toml::from_str(include_str!("presets.toml")).expect("a unit test parses the embedded file");
-    let mut presets: Vec<Preset> =
-        entries.into_iter().map(|(name, entry)| entry.named(name)).collect();
-    let default = presets.iter().find(|preset| preset.name == DEFAULT);
-    let default = default.expect("a unit test looks for it").rules.clone();
-    for preset in &mut presets {
-        preset.rules = preset.rules.clone().over(default.clone());
-    }
-    presets
-});
+static PRESETS: LazyLock<Vec<Preset>> =
+    LazyLock::new(|| read(include_str!("presets.toml")).expect("a unit test reads the file"));
 
-impl Entry {
-    fn named(self, name: String) -> Preset {
-        let Self {
-            summary,
-            source,
-            trip,
-            open,
-            half_open,
-            recovery,
-            caller_timeout,
-            turns_to_skip,
-        } = self;
-        let rules = Rules { trip, open, half_open, recovery, caller_timeout, turns_to_skip };
-        Preset { name, summary, source, rules }
+/// Reads presets and puts each over those it stands on.
+fn read(text: &str) -> Result<Vec<Preset>, String> {
+    let entries: BTreeMap<String, Entry> =
+        toml::from_str(text).map_err(|error| error.to_string())?;
+    let mut presets = Vec::new();
+    for (name, entry) in &entries {
+        let rules = foundations(name, &entries)?
+            .into_iter()
+            .rev()
+            .fold(Rules::default(), |below, entry| entry.rules().over(below));
+        presets.push(Preset {
+            name: name.clone(),
+            summary: entry.summary.clone(),
+            source: entry.source.clone(),
+            rules: rules.without_places(),
+        });
     }
+    Ok(presets)
+}
+
+/// A preset and those it stands on, down to the default.
+fn foundations<'a>(
+    name: &'a str,
+    entries: &'a BTreeMap<String, Entry>,
+) -> Result<Vec<&'a Entry>, String> {
+    let mut names = vec![name];
+    let mut found = Vec::new();
+    while let Some(name) = names.last().copied() {
+        let entry = entries.get(name).ok_or_else(|| format!("there is no preset {name:?}"))?;
+        found.push(entry);
+        if name == DEFAULT {
+            break;
+        }
+        let base = entry.base.as_deref().unwrap_or(DEFAULT);
+        if names.contains(&base) {
+            return Err(format!("preset {base:?} stands on itself"));
+        }
+        names.push(base);
+    }
+    Ok(found)
 }
 
 /// The preset of a policy that names none.
 pub(super) const DEFAULT: &str = "default";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_preset_is_a_valid_policy() {
-        assert!(Preset::find(DEFAULT).is_some());
-        for preset in presets() {
-            let policy = preset.policy();
-            assert!(!policy.trip.is_empty(), "{}", preset.name);
-            assert!(!preset.source.is_empty() && !preset.summary.is_empty(), "{}", preset.name);
-        }
-    }
-
-    #[test]
-    fn a_preset_can_drop_a_rule_of_the_default() {
-        let preset = Preset::find("local-3").expect("it is in the file");
-        assert_eq!(preset.policy().trip.len(), 1);
-        assert_eq!(preset.policy().failure_run_limit(), Some(3));
-    }
-}

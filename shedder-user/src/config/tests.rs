@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{Mode, ShedAction, Strategy as Trip};
+use crate::engine::{Mode, Rule, ShedAction, Strategy as Trip, TripRule};
+
+mod annotated;
+mod rules;
 
 const GOOD: &str = r#"
 [node]
@@ -34,32 +37,12 @@ fn a_good_file_is_taken() {
     assert_eq!(policy.name, "web:db");
     assert_eq!(policy.mode, Mode::Enforce);
     assert_eq!(policy.shed, ShedAction::Delay(100));
-    assert!(policy.trip.contains(&Trip::Consecutive { failures: 3 }));
+    assert!(policy.trip.contains(&TripRule::opens(Rule::One(Trip::Consecutive { failures: 3 }))));
     // The rest of the preset stays.
     assert_eq!(policy.trip.len(), 2);
     assert_eq!(policy.open.base, Duration::from_secs(1));
-}
-
-/// The annotated file is the manual: it parses, and what it shows as defaults are the defaults.
-#[test]
-fn the_annotated_file_shows_the_defaults() {
-    let annotated = include_str!("../../../config/shedder.toml");
-    let shown = Config::parse("config/shedder.toml", annotated).expect("it is good");
-    let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ");
-    // Everything commented out, but for what has no default, switched on.
-    let without_default = ["#socket_group", "#unit", "#fallback", "#trip.without", "#trip.latency"];
-    let switched_on: Vec<&str> = annotated
-        .lines()
-        .map(|line| {
-            let has_default = !without_default.iter().any(|start| line.starts_with(start));
-            if is_setting(line) && has_default { &line[1..] } else { line }
-        })
-        .collect();
-    let explicit =
-        Config::parse("config/shedder.toml", &switched_on.join("\n")).expect("it is good");
-    assert_eq!(explicit.node, Node::default());
-    assert_eq!(explicit.node, shown.node);
-    assert_eq!(explicit.bindings[0].policy, shown.bindings[0].policy);
+    let binding = &config.bindings[0];
+    assert_eq!((binding.line, binding.target), (15, None));
 }
 
 #[test]
@@ -108,7 +91,6 @@ fn bad_input_is_named_with_its_place() {
         "trip.consecutive = 0",
         "trip.consecutive is 0, outside 1 to",
     );
-    complains("trip.consecutive = 3", "trip.without = [\"all\"]", "\"all\" is no trip rule");
     complains(
         "trip.consecutive = 3",
         "trip.failure_share = { confidence = 0.42 }",
@@ -145,6 +127,23 @@ fn an_empty_file_guards_nothing_and_says_so() {
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/nonexistent/shedder.toml")).expect_err("missing");
     assert!(error.to_string().starts_with("/nonexistent/shedder.toml: cannot be read"), "{error}");
+}
+
+/// A file whose only policy has these lines.
+fn good(lines: &str) -> String {
+    format!(
+        "[[caller]]\nname = \"a\"\ncgroups = [\"/a\"]\n[[service]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[[policy]]\ncaller = \"a\"\nservice = \"b\"\n{lines}\n"
+    )
+}
+
+fn policy(lines: &str) -> Policy {
+    let config = Config::parse("f", &good(lines)).unwrap_or_else(|error| panic!("{error}"));
+    (*config.bindings[0].policy).clone()
+}
+
+/// The trip rules of a policy with these lines.
+fn trips(lines: &str) -> Vec<TripRule> {
+    policy(lines).trip
 }
 
 proptest! {

@@ -1,23 +1,22 @@
 //! From the shape of the file to a configuration whose parts fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
-
-use toml::Spanned;
 
 use super::error::{Complaint, place};
 use super::file::{self, File};
 use super::presets::{self, Preset};
+use super::rules::Layer as _;
 use super::value::{Text, Time};
-use super::{Binding, Caller, Config, EndpointSpec, Node, Service};
+use super::{Binding, Caller, Config, EndpointSpec, Service};
 use crate::engine::{Mode, Policy};
+
+mod node;
 
 pub(super) fn config(text: &str) -> Result<Config, Complaint> {
     let file: File = toml::from_str(text)?;
-    let node = node(file.node.unwrap_or_default())?;
+    let node = node::node(file.node.unwrap_or_default())?;
     unique("caller", file.caller.iter().map(|caller| &caller.name))?;
     unique("service", file.service.iter().map(|service| &service.name))?;
     let callers = file.caller.iter().map(caller).collect::<Result<Vec<_>, _>>()?;
@@ -28,116 +27,68 @@ pub(super) fn config(text: &str) -> Result<Config, Complaint> {
     let bindings = file
         .policy
         .iter()
-        .map(|policy| binding(policy, &callers, &services))
+        .map(|policy| binding(text, policy, &callers, &services))
         .collect::<Result<Vec<_>, _>>()?;
     overlaps(text, &file.policy, &bindings, &services)?;
     Ok(Config { node, callers, services, bindings })
 }
 
-fn node(file: file::Node) -> Result<Node, Complaint> {
-    let default = Node::default();
-    let file::Node { tick, verdict_ttl, max_endpoints, socket, socket_group, pin_dir, rescan } =
-        file;
-    let second = Duration::from_secs(1);
-    let tick = within("tick", tick, default.tick, second / 100, 10 * second)?;
-    let verdict_ttl =
-        within("verdict_ttl", verdict_ttl, default.verdict_ttl, tick * 3, 60 * second)?;
-    let rescan = within("rescan", rescan, default.rescan, second / 20, 600 * second)?;
-    if let Some(slots) = &max_endpoints
-        && !(1..=shedder_common::map::MAX_SLOTS).contains(slots.get_ref())
-    {
-        let message = format!("max_endpoints is {}, outside 1 to 65536", slots.get_ref());
-        return Err(Complaint::at(slots.span(), message));
-    }
-    Ok(Node {
-        tick,
-        verdict_ttl,
-        max_endpoints: max_endpoints.map_or(default.max_endpoints, Spanned::into_inner),
-        socket: socket.map_or(default.socket, PathBuf::from),
-        socket_group,
-        pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
-        rescan,
-    })
-}
-
-fn within(
-    field: &str,
-    given: Option<Time>,
-    default: Duration,
-    least: Duration,
-    most: Duration,
-) -> Result<Duration, Complaint> {
-    let Some(given) = given else { return Ok(default.clamp(least, most)) };
-    let duration = given.duration()?;
-    if (least..=most).contains(&duration) {
-        return Ok(duration);
-    }
-    let message = format!("{field} is {duration:?}, outside {least:?} to {most:?}");
-    Err(Complaint::at(given.span(), message))
-}
-
 fn caller(caller: &file::Caller) -> Result<Caller, Complaint> {
     let mut cgroups = Vec::new();
     for pattern in &caller.cgroups {
-        let text = pattern.get_ref();
+        let text = &pattern.value;
         if !text.starts_with('/') || text.trim_matches('/').is_empty() {
-            let message = format!(
+            return Err(pattern.complaint(format!(
                 "{text:?} is no cgroup pattern: it begins at the root of the hierarchy with a slash, and the root itself cannot be guarded"
-            );
-            return Err(Complaint::at(pattern.span(), message));
+            )));
         }
         if text.split('/').any(|name| name == "." || name == "..") {
-            let message = format!("{text:?} is no cgroup pattern: it must not contain . or ..");
-            return Err(Complaint::at(pattern.span(), message));
+            return Err(pattern
+                .complaint(format!("{text:?} is no cgroup pattern: it must not contain . or ..")));
         }
         if let Err(error) = glob::Pattern::new(text) {
-            return Err(Complaint::at(
-                pattern.span(),
-                format!("{text:?} is no cgroup pattern: {error}"),
-            ));
+            return Err(pattern.complaint(format!("{text:?} is no cgroup pattern: {error}")));
         }
         cgroups.push(text.clone());
     }
     if let Some(unit) = &caller.unit {
-        let name = unit.get_ref();
+        let name = &unit.value;
         if !name.contains('.') || name.contains('/') {
-            let message = format!("{name:?} is no systemd unit; write web.service or web.slice");
-            return Err(Complaint::at(unit.span(), message));
+            return Err(unit.complaint(format!(
+                "{name:?} is no systemd unit; write web.service or web.slice"
+            )));
         }
         cgroups.push(format!("/**/{name}"));
     }
+    let name = &caller.name.value;
     if cgroups.is_empty() {
-        let name = caller.name.get_ref();
         let message = format!("caller {name:?} has no cgroups; set cgroups or unit");
-        return Err(Complaint::at(caller.name.span(), message));
+        return Err(caller.name.complaint(message));
     }
-    Ok(Caller { name: caller.name.get_ref().clone(), cgroups })
+    Ok(Caller { name: name.clone(), cgroups })
 }
 
 fn service(service: &file::Service) -> Result<Service, Complaint> {
+    let name = &service.name.value;
     let endpoints = endpoints(&service.endpoints)?;
     if endpoints.is_empty() {
-        let message = format!("service {:?} has no endpoints", service.name.get_ref());
-        return Err(Complaint::at(service.name.span(), message));
+        return Err(service.name.complaint(format!("service {name:?} has no endpoints")));
     }
     let fallback = self::endpoints(&service.fallback)?;
     if let Some(at) = fallback.iter().position(|spec| !matches!(spec, EndpointSpec::Address(_))) {
-        let span = service.fallback[at].span();
-        return Err(Complaint::at(span, "a fallback is one address and port"));
+        return Err(service.fallback[at].complaint("a fallback is one address and port"));
     }
-    Ok(Service { name: service.name.get_ref().clone(), endpoints, fallback })
+    Ok(Service { name: name.clone(), endpoints, fallback })
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {
     list.iter()
-        .map(|text| {
-            EndpointSpec::from_str(text.get_ref())
-                .map_err(|error| Complaint::at(text.span(), error))
-        })
+        .map(|text| EndpointSpec::from_str(&text.value).map_err(|error| text.complaint(error)))
         .collect()
 }
 
 fn binding(
+    text: &str,
     policy: &file::Policy,
     callers: &[Caller],
     services: &[Service],
@@ -146,38 +97,39 @@ fn binding(
         known("caller", &policy.caller, callers.iter().map(|caller| caller.name.as_str()))?;
     let service =
         known("service", &policy.service, services.iter().map(|service| service.name.as_str()))?;
-    let mode = match policy.mode.as_ref().map(|mode| mode.get_ref().as_str()) {
-        None | Some("observe") => Mode::Observe,
-        Some("enforce") => Mode::Enforce,
-        Some(other) => {
-            let span = policy.mode.as_ref().map_or(0..0, Spanned::span);
-            return Err(Complaint::at(
-                span,
-                format!("{other:?} is no mode; use observe or enforce"),
-            ));
-        }
-    };
-    Ok(Binding { caller, service, policy: Arc::new(rules(policy, mode)?) })
+    Ok(Binding {
+        caller,
+        service,
+        policy: Arc::new(rules(policy)?),
+        target: policy.target.as_ref().map(Time::duration),
+        line: line(text, policy),
+    })
 }
 
-fn rules(policy: &file::Policy, mode: Mode) -> Result<Policy, Complaint> {
-    let preset = policy.preset.as_ref().map_or(presets::DEFAULT, |name| name.get_ref());
-    let preset = Preset::find(preset).ok_or_else(|| {
+fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
+    let preset = policy.preset.as_ref();
+    let wanted = preset.map_or(presets::DEFAULT, |name| name.value.as_str());
+    let preset = Preset::find(wanted).ok_or_else(|| {
         let known: Vec<_> = presets::presets().iter().map(|preset| preset.name.as_str()).collect();
-        let span = policy.preset.as_ref().map_or(0..0, Spanned::span);
-        let message = format!("{preset:?} is no preset; there are {}", known.join(", "));
-        Complaint::at(span, message)
+        let message = format!("{wanted:?} is no preset; there are {}", known.join(", "));
+        Complaint::maybe_at(preset.and_then(|name| name.span.clone()), message)
     })?;
     let name = policy.name.as_ref().map_or_else(
-        || format!("{}:{}", policy.caller.get_ref(), policy.service.get_ref()),
-        |name| name.get_ref().clone(),
+        || format!("{}:{}", policy.caller.value, policy.service.value),
+        |name| name.value.clone(),
     );
+    let mode = policy.mode.as_ref().map_or(Mode::Observe, |mode| mode.value);
     // A complaint about the rules as a whole is shown where the policy begins.
     policy
         .rules()
         .over(preset.rules.clone())
         .resolve(name, mode)
-        .map_err(|complaint| complaint.or_at(policy.caller.span()))
+        .map_err(|complaint| complaint.or_at(policy.caller.span.clone()))
+}
+
+/// Where a policy begins, as far as it shows.
+fn line(text: &str, policy: &file::Policy) -> usize {
+    policy.caller.span.as_ref().map_or(1, |span| place(text, span.start).0)
 }
 
 fn known<'a>(
@@ -186,26 +138,26 @@ fn known<'a>(
     names: impl Iterator<Item = &'a str>,
 ) -> Result<usize, Complaint> {
     let names: Vec<&str> = names.collect();
-    names.iter().position(|known| *known == name.get_ref()).ok_or_else(|| {
-        let wanted = name.get_ref();
+    names.iter().position(|known| *known == name.value).ok_or_else(|| {
+        let wanted = &name.value;
         let message = if names.is_empty() {
             format!("no {kind} is called {wanted:?}: the file has no [[{kind}]]")
         } else {
             format!("no {kind} is called {wanted:?}; there are {}", names.join(", "))
         };
-        Complaint::at(name.span(), message)
+        name.complaint(message)
     })
 }
 
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), Complaint> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if name.get_ref().is_empty() {
-            return Err(Complaint::at(name.span(), format!("a {kind} needs a name")));
+        if name.value.is_empty() {
+            return Err(name.complaint(format!("a {kind} needs a name")));
         }
-        if !seen.insert(name.get_ref()) {
-            let message = format!("a second {kind} is called {:?}; rename one", name.get_ref());
-            return Err(Complaint::at(name.span(), message));
+        if !seen.insert(&name.value) {
+            let message = format!("a second {kind} is called {:?}; rename one", name.value);
+            return Err(name.complaint(message));
         }
     }
     Ok(())
@@ -224,12 +176,12 @@ fn overlaps(
         let service = &services[binding.service];
         for endpoint in service.endpoints.iter().chain(&service.fallback) {
             let Some(first) = decided.insert((binding.caller, endpoint), index) else { continue };
-            let (line, _) = place(text, policies[first].caller.span().start);
+            let line = line(text, &policies[first]);
             let message = format!(
                 "this policy and the one at line {line} both decide about {endpoint} for caller {:?}; remove one",
-                policies[index].caller.get_ref(),
+                policies[index].caller.value,
             );
-            return Err(Complaint::at(policies[index].service.span(), message));
+            return Err(policies[index].service.complaint(message));
         }
     }
     Ok(())

@@ -1,65 +1,170 @@
-//! Values in a file that remember where they stood.
+//! Values in a file that remember where they stood, and words that stand for something.
+//!
+//! Invariant: what has been read is of its type; only its range is still open.
 
+use std::fmt::Display;
+use std::ops::Range;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
 use shedder_common::errno::Errno;
-use toml::Spanned;
 
 use super::error::Complaint;
 
+/// A value and its place, if it comes from the file and not from a preset.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Option<Range<usize>>,
+}
+
 /// Text with its place.
-pub(super) type Text = Spanned<String>;
+pub(super) type Text = At<String>;
 
 /// A duration such as `"1m 30s"`, with its place.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Time(Text);
+pub(super) type Time = At<Period>;
 
-/// A number with its place.
-pub(super) type Number<T> = Spanned<T>;
+/// A duration as people write it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period(Duration);
+
+/// The errno of a refused connect, by name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal(pub(super) Errno);
+
+impl<T> At<T> {
+    /// A complaint about this value.
+    pub(super) fn complaint(&self, message: impl Display) -> Complaint {
+        Complaint::maybe_at(self.span.clone(), message)
+    }
+}
 
 impl Time {
-    pub(super) fn duration(&self) -> Result<Duration, Complaint> {
-        humantime::parse_duration(self.0.get_ref()).map_err(|error| {
-            let text = self.0.get_ref();
-            Complaint::at(
-                self.0.span(),
-                format!("{text:?} is no duration ({error}); write 250ms, 10s or \"1m 30s\""),
-            )
-        })
-    }
-
-    pub(super) fn span(&self) -> std::ops::Range<usize> {
-        self.0.span()
+    pub(super) const fn duration(&self) -> Duration {
+        self.value.0
     }
 }
 
-pub(super) fn errno(text: &Text) -> Result<Errno, Complaint> {
-    Errno::from_name(text.get_ref()).ok_or_else(|| {
-        let known: Vec<_> = Errno::ALL.into_iter().map(Errno::name).collect();
-        let name = text.get_ref();
-        Complaint::at(
-            text.span(),
-            format!(
-                "{name:?} cannot be returned by a refused connect; use one of {}",
-                known.join(", ")
-            ),
-        )
-    })
-}
-
-/// A share between 0 and 1 as thousandths; ranges are checked where the policy is made.
-pub(super) fn permille(field: &str, share: &Number<f64>) -> Result<u16, Complaint> {
-    let value = *share.get_ref();
+/// A share as thousandths; ranges other than 0 to 1 are checked where the policy is made.
+pub(super) fn permille(field: &str, share: &At<f64>) -> Result<u16, Complaint> {
+    let value = share.value;
     if !(0.0..=1.0).contains(&value) {
-        return Err(Complaint::at(share.span(), format!("{field} is {value}, outside 0 to 1")));
+        return Err(share.complaint(format!("{field} is {value}, outside 0 to 1")));
+    }
+    let thousandths = (value * 1000.0).round();
+    if (value * 1000.0 - thousandths).abs() > 1e-6 {
+        return Err(share.complaint(format!(
+            "{field} is {value}, finer than thousandths; write at most three decimals"
+        )));
     }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "between 0 and 1000"
     )]
-    let permille = (value * 1000.0).round() as u16;
+    let permille = thousandths as u16;
     Ok(permille)
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let span = Some(spanned.span());
+        Ok(Self { value: spanned.into_inner(), span })
+    }
+}
+
+impl<T: Serialize> Serialize for At<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|error| {
+            D::Error::custom(format!(
+                "{text:?} is no duration ({error}); write 250ms, 10s or \"1m 30s\""
+            ))
+        })
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The greatest unit of which it is a whole number.
+        let nanos = self.0.as_nanos();
+        let units = [
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+        ];
+        let unit =
+            units.into_iter().find(|(_, size)| nanos >= *size && nanos.is_multiple_of(*size));
+        match unit {
+            Some((unit, size)) => serializer.collect_str(&format_args!("{}{unit}", nanos / size)),
+            None if nanos == 0 => serializer.serialize_str("0s"),
+            None => serializer.collect_str(&format_args!("{nanos}ns")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Refusal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Errno::from_name(&name).map(Self).ok_or_else(|| {
+            let known: Vec<_> = Errno::ALL.into_iter().map(Errno::name).collect();
+            D::Error::custom(format!(
+                "{name:?} cannot be returned by a refused connect; use one of {}",
+                known.join(", ")
+            ))
+        })
+    }
+}
+
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+/// Lets words of the file stand for the variants of a type.
+macro_rules! words {
+    ($kind:literal, $type:ty { $($word:literal => $variant:path),+ $(,)? }) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match String::deserialize(deserializer)?.as_str() {
+                    $($word => Ok($variant),)+
+                    other => Err(serde::de::Error::custom(format!(
+                        "{other:?} is no {}; use {}",
+                        $kind,
+                        $crate::config::value::alternatives(&[$($word),+]),
+                    ))),
+                }
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(match self {
+                    $($variant => $word,)+
+                })
+            }
+        }
+    };
+}
+
+pub(super) use words;
+
+/// `a, b or c`.
+pub(super) fn alternatives(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }

@@ -12,15 +12,17 @@ use shedder_common::verdict::Verdict;
 
 use super::Daemon;
 use crate::clock;
-use crate::config::{Config, EndpointSpec};
-use crate::engine::{CellId, Engine, Policy};
+use crate::config::{Binding, Config, EndpointSpec};
+use crate::engine::{CellId, Engine, Place, Policy};
 use crate::kernel::{Kernel, SlotError};
 
 /// Every cell, numbered by its slot.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
-    cells: Vec<Cell>,
+    by_slot: Vec<Cell>,
     by_key: BTreeMap<EndpointKey, usize>,
+    /// One number for each address and port, whoever calls it.
+    endpoints: BTreeMap<SocketAddr, u32>,
 }
 
 /// One caller's view of one endpoint.
@@ -39,6 +41,8 @@ pub(super) struct Cell {
     pub(super) seen_connect: HistogramRow,
     pub(super) seen_response: HistogramRow,
     pub(super) rate: Rate,
+    /// Half-open tokens ever taken when the present epoch began.
+    pub(super) tokens_before: u64,
     /// What the kernel was last told.
     pub(super) published: Option<Verdict>,
 }
@@ -53,23 +57,23 @@ pub(super) struct Rate {
 
 impl Cells {
     pub(super) fn len(&self) -> usize {
-        self.cells.len()
+        self.by_slot.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Cell> {
-        self.cells.iter()
+        self.by_slot.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (CellId, &mut Cell)> {
-        self.cells.iter_mut().map(|cell| (cell.id, cell))
+        self.by_slot.iter_mut().map(|cell| (cell.id, cell))
     }
 
     pub(super) fn by_id(&self, id: CellId) -> Option<&Cell> {
-        self.cells.get(id.0 as usize)
+        self.by_slot.get(id.0 as usize)
     }
 
     pub(super) fn by_id_mut(&mut self, id: CellId) -> Option<&mut Cell> {
-        self.cells.get_mut(id.0 as usize)
+        self.by_slot.get_mut(id.0 as usize)
     }
 
     /// Adds a cell for `endpoint` under a binding; nothing when the caller has one for it already.
@@ -89,9 +93,10 @@ impl Cells {
         let slot = kernel.add_slot(key)?;
         let id = CellId(slot.slot);
         let now = clock::now();
-        engine.insert(id, Arc::clone(&binding.policy), now);
-        self.by_key.insert(key, self.cells.len());
-        self.cells.push(Cell {
+        let place = self.place(binding, endpoint);
+        engine.insert(id, place, Arc::clone(&binding.policy), now);
+        self.by_key.insert(key, self.by_slot.len());
+        self.by_slot.push(Cell {
             id,
             endpoint,
             caller: binding.caller,
@@ -102,9 +107,20 @@ impl Cells {
             seen_connect: HistogramRow { buckets: [0; BUCKETS] },
             seen_response: HistogramRow { buckets: [0; BUCKETS] },
             rate: Rate { since: now, connects: 0, per_second: 0.0 },
+            tokens_before: 0,
             published: None,
         });
-        Ok(self.cells.last())
+        Ok(self.by_slot.last())
+    }
+
+    fn place(&mut self, binding: &Binding, endpoint: SocketAddr) -> Place {
+        let index = |index: usize| u32::try_from(index).expect("a file has no four billion tables");
+        let next = index(self.endpoints.len());
+        Place {
+            caller: index(binding.caller),
+            service: index(binding.service),
+            endpoint: *self.endpoints.entry(endpoint).or_insert(next),
+        }
     }
 }
 

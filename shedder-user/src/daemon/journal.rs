@@ -10,10 +10,10 @@ use super::cells::Cell;
 use super::guard::Change;
 use super::report;
 use crate::api::Follow;
-use crate::api::model::{Event, EventKind, Reason};
+use crate::api::model::{Event, EventKind};
 use crate::clock;
 use crate::config::Config;
-use crate::engine::{Mode, Transition};
+use crate::engine::{Mode, Notice, Transition};
 
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -47,9 +47,9 @@ impl Journal {
 
     pub(super) fn transition(&mut self, config: &Config, cell: &Cell, transition: &Transition) {
         let name = report::name(config, cell);
-        let cause = transition.cause.to_string();
-        let (from, to) = (transition.from.name(), transition.to.name());
-        let next = transition.next.map(report::next);
+        let change = &transition.change;
+        let cause = change.cause.to_string();
+        let (from, to) = (change.from.name(), change.to.name());
         let observe = cell.policy.mode == Mode::Observe;
         info!(
             caller = name.caller,
@@ -59,17 +59,15 @@ impl Journal {
             from,
             to,
             cause,
-            level = transition.level,
+            level = change.level,
             observe,
             "transition"
         );
         let text = format!(
-            "{} calling {} at {}: {from} -> {to}, because {cause}{}{}",
+            "{} calling {} at {}: {change}{}",
             name.caller,
             name.service,
             name.endpoint,
-            next.as_ref()
-                .map_or_else(String::new, |next| format!("; {} at {}", next.state, next.at)),
             if observe { " (only observed)" } else { "" },
         );
         let kind = EventKind::Transition {
@@ -79,13 +77,29 @@ impl Journal {
             endpoint: name.endpoint,
             from: from.to_owned(),
             to: to.to_owned(),
-            reason: Reason { strategy: transition.cause.name().to_owned(), text: cause },
-            level: transition.level,
-            next,
-            window: report::window(&transition.window),
+            reason: report::reason(&change.cause),
+            scope: change.scope.map(|scope| scope.to_string()),
+            restraint: change.restraint.map(|restraint| restraint.to_string()),
+            level: change.level,
+            flapping: change.is_flapping,
+            next: change.next.map(report::next),
+            window: report::window(&change.window),
+            generation: change.generation,
             observe,
         };
         self.push(kind, text);
+    }
+
+    pub(super) fn notice(&mut self, config: &Config, cell: Option<&Cell>, notice: &Notice) {
+        let name = cell.map(|cell| report::name(config, cell));
+        let text = match &name {
+            Some(name) => {
+                format!("{} calling {} at {}: {notice}", name.caller, name.service, name.endpoint)
+            }
+            None => notice.to_string(),
+        };
+        warn!("{text}");
+        self.push(EventKind::Notice { notice: notice.name().to_owned(), breaker: name }, text);
     }
 
     pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {

@@ -11,7 +11,6 @@ use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::engine::{CellId, Directive, Engine, ShedAction};
-use crate::kernel::Kernel;
 
 /// Brings the kernel's verdicts in line with the engine.
 pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
@@ -24,28 +23,36 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
             continue;
         };
         let action = action(directive.shed, cell, &siblings);
-        let row = row(kernel, cell, &directive, action, *jiffies_per_second, expires);
+        let is_new_epoch =
+            cell.published.is_none_or(|published| epoch(&published) != directive.epoch);
+        // Granted on top of what was taken when the epoch began: a renewal grants nothing more.
+        let tokens_before =
+            if is_new_epoch { kernel.counters(cell.slot).tokens_taken } else { cell.tokens_before };
+        let token_limit =
+            directive.tokens.map_or(0, |tokens| tokens_before.saturating_add(tokens.into()));
+        let row = row(cell, &directive, action, token_limit, *jiffies_per_second, expires);
         let is_same = cell
             .published
             .is_some_and(|published| Verdict { expires_ns: row.expires_ns, ..published } == row);
         if is_same && action == Action::Allow {
             continue;
         }
-        if cell.published.is_none_or(|published| epoch(&published) != directive.epoch) {
+        if is_new_epoch {
             kernel.clear_failure_run(cell.slot);
         }
         kernel.publish(cell.slot, &row);
         if let Some(cell) = cells.by_id_mut(id) {
             cell.published = Some(row);
+            cell.tokens_before = tokens_before;
         }
     }
 }
 
 fn row(
-    kernel: &Kernel,
     cell: &Cell,
     directive: &Directive,
     action: Action,
+    token_limit: u64,
     jiffies_per_second: Option<u32>,
     expires: Monotonic,
 ) -> Verdict {
@@ -55,12 +62,6 @@ fn row(
         half_open: directive.tokens.is_some(),
         admit_permille: directive.admit_permille,
         epoch: directive.epoch,
-    };
-    let token_limit = match (&cell.published, directive.tokens) {
-        // Granted once for each epoch: a renewal must not grant more.
-        (Some(published), _) if epoch(published) == directive.epoch => published.token_limit,
-        (_, Some(tokens)) => kernel.counters(cell.slot).tokens_taken + u64::from(tokens),
-        (_, None) => 0,
     };
     let hold = match action {
         Action::Delay(milliseconds) => Hold::new(milliseconds, jiffies_per_second.unwrap_or(0)),
@@ -73,7 +74,7 @@ fn row(
         caller_timeout_ns: nanos(cell.policy.caller_timeout),
         slow_ns: cell.policy.slow_after().map_or(0, nanos),
         generation: cell.slot.generation,
-        failure_run_limit: cell.policy.failure_run_limit().unwrap_or(0),
+        failure_run_limit: directive.failure_run_limit,
         turns_to_skip: u32::from(cell.policy.turns_to_skip),
         hold_jiffies: hold.jiffies,
         hold_slack_ns: hold.slack_ns,

@@ -9,11 +9,11 @@ use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::api::model::{
-    Breaker, BreakerName, Cgroup, Next, Node, Outcomes, Reason, Status, Verdict, Window,
+    Breaker, BreakerName, Cgroup, Next, Node, Numbers, Outcomes, Reason, Status, Verdict, Window,
 };
 use crate::clock;
 use crate::config::Config;
-use crate::engine::{self, Cause, Mode, Summary, View};
+use crate::engine::{self, Cause, Mode, Span, Summary, View};
 
 pub(super) fn status(daemon: &Daemon) -> Status {
     let now = clock::now();
@@ -47,6 +47,8 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
         would_shed_total: counters.would_shed,
         connects_per_second: cell.rate.per_second,
         level: view.level,
+        flapping: view.is_flapping,
+        suspended: view.is_suspended,
         next: view.next.map(next),
     })
 }
@@ -125,8 +127,22 @@ const fn outcomes(counters: &SlotCounters) -> Outcomes {
     }
 }
 
-fn reason(cause: &Cause) -> Reason {
-    Reason { strategy: cause.name().to_owned(), text: cause.to_string() }
+pub(super) fn reason(cause: &Cause) -> Reason {
+    let numbers = cause.reason().and_then(engine::Reason::numbers);
+    Reason {
+        strategy: cause.name().to_owned(),
+        text: cause.to_string(),
+        numbers: numbers.map(|numbers| Numbers {
+            value: numbers.value,
+            limit: numbers.limit,
+            unit: numbers.unit.to_owned(),
+            samples: numbers.samples,
+            window_ms: numbers.window.and_then(|window| match window {
+                Span::Time(span) => u64::try_from(span.as_millis()).ok(),
+                Span::Count(_) => None,
+            }),
+        }),
+    }
 }
 
 fn verdict(published: Option<&Row>, cells: &Cells, now: Monotonic) -> Verdict {

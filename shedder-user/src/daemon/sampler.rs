@@ -5,7 +5,7 @@ use shedder_common::histogram::{HistogramKind, HistogramRow};
 use shedder_common::time::Monotonic;
 
 use super::cells::Cell;
-use crate::engine::{Buckets, Sample};
+use crate::engine::{Buckets, Counts, Sample};
 use crate::kernel::Kernel;
 
 /// What happened to a cell since its last sample; nothing when nothing did.
@@ -36,19 +36,24 @@ fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
     // A row read while the kernel writes it may be a few counts behind itself; the rest follows
     // with the next sample, so nothing is lost.
     let since = |field: fn(&SlotCounters) -> u64| field(now).saturating_sub(field(before));
-    Sample {
+    let counts = Counts {
+        connects: since(|row| row.connects),
+        shed: now.shed().saturating_sub(before.shed()),
         successes: since(|row| row.responses) + since(|row| row.idle_closes),
         refused: since(|row| row.refused),
         timed_out: since(|row| row.timed_out),
         unreachable: since(|row| row.unreachable),
         reset: since(|row| row.reset),
+        ..Counts::default()
+    };
+    Sample {
+        counts,
         failure_bursts: since(|row| row.failure_bursts),
         failure_run: now.failure_run,
         probes: since(|row| row.probes),
         probe_successes: since(|row| row.probe_successes),
         probe_failures: since(|row| row.probe_failures),
-        connect: Buckets::new(),
-        response: Buckets::new(),
+        ..Sample::default()
     }
 }
 
@@ -72,7 +77,10 @@ mod tests {
             SlotCounters { responses: 5, refused: 2, failure_run: 2, ..SlotCounters::CLEAR };
         let now = SlotCounters { responses: 6, refused: 4, failure_run: 1, ..before };
         let sample = difference(&now, &before);
-        assert_eq!((sample.successes, sample.failures(), sample.failure_run), (1, 2, 1));
+        assert_eq!(
+            (sample.counts.successes, sample.counts.failures(), sample.failure_run),
+            (1, 2, 1)
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Daemon {
         let pins =
             if options.detach_on_exit { None } else { Some(Pins::prepare(&config.node.pin_dir)?) };
         let mut daemon = Self {
-            engine: Engine::new(started.as_nanos()),
+            engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
             guard: Guard::new(cgroup2, pins),
             journal: Journal::new(),

@@ -1,8 +1,8 @@
-//! How long a breaker stays open: doubled with every trip it remembers, capped, jittered.
+//! How long a breaker stays open: longer with every trip it remembers, capped, jittered.
 
 use std::time::Duration;
 
-use super::policy::OpenRule;
+use super::policy::{Growth, OpenRule};
 
 /// A deterministic source of chance (splitmix64, public domain by its author).
 #[derive(Clone, Debug)]
@@ -23,10 +23,18 @@ impl Chance {
     }
 }
 
-/// The open time before jitter: `base · 2^level`, at most the cap.
+/// The open time before jitter, at most the cap.
 pub(super) fn full(rule: &OpenRule, level: u32) -> Duration {
-    // Twenty-four doublings of the shortest base a policy may have reach the longest cap.
-    rule.base.saturating_mul(1 << level.min(MAX_LEVEL)).min(rule.max)
+    let level = level.min(MAX_LEVEL);
+    let grown = match rule.growth {
+        Growth::Constant => rule.base,
+        Growth::Linear => rule.base.saturating_mul(level + 1),
+        Growth::Exponential(factor) => {
+            let seconds = rule.base.as_secs_f64() * factor.powi(level.cast_signed());
+            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        }
+    };
+    grown.min(rule.max)
 }
 
 /// The open time at `level`, shortened by up to the jitter share, so that breakers of one node,
@@ -39,7 +47,7 @@ pub(super) fn jittered(rule: &OpenRule, level: u32, chance: &mut Chance) -> Dura
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
-/// Trips a breaker remembers at most.
+/// Trips a breaker remembers at most: as many doublings of the shortest base reach the longest cap.
 pub(super) const MAX_LEVEL: u32 = 24;
 
 #[cfg(test)]
@@ -48,18 +56,39 @@ mod tests {
 
     use super::*;
 
-    fn rule(base_ms: u64, max_ms: u64, jitter_permille: u16) -> OpenRule {
+    fn rule(base_ms: u64, max_ms: u64, growth: Growth, jitter_permille: u16) -> OpenRule {
         OpenRule {
             base: Duration::from_millis(base_ms),
             max: Duration::from_millis(max_ms),
+            growth,
             jitter_permille,
         }
     }
 
+    fn growth() -> impl Strategy<Value = Growth> {
+        prop_oneof![
+            Just(Growth::Constant),
+            Just(Growth::Linear),
+            (1.0..10.0).prop_map(Growth::Exponential),
+        ]
+    }
+
+    #[test]
+    fn growth_is_as_named() {
+        let seconds = |growth| {
+            [0, 1, 2, 3].map(|level| full(&rule(1_000, 60_000, growth, 0), level).as_secs())
+        };
+        assert_eq!(seconds(Growth::Exponential(2.0)), [1, 2, 4, 8]);
+        assert_eq!(seconds(Growth::Linear), [1, 2, 3, 4]);
+        assert_eq!(seconds(Growth::Constant), [1, 1, 1, 1]);
+    }
+
     proptest! {
         #[test]
-        fn open_time_is_monotone_and_capped(base in 1_u64..100_000, max in 1_u64..1_000_000, level in 0_u32..100) {
-            let rule = rule(base, max, 0);
+        fn open_time_is_monotone_and_capped(
+            base in 1_u64..100_000, max in 1_u64..1_000_000, growth in growth(), level in 0_u32..100,
+        ) {
+            let rule = rule(base, max, growth, 0);
             prop_assert!(full(&rule, level) <= full(&rule, level + 1));
             prop_assert!(full(&rule, level) <= rule.max);
         }
@@ -68,7 +97,8 @@ mod tests {
         fn jitter_only_shortens_and_by_no_more_than_its_share(
             base in 1_u64..100_000, jitter in 0_u16..=1000, level in 0_u32..20, seed: u64,
         ) {
-            let rule = rule(base, u64::MAX / 1_000_000_000, jitter);
+            let max = u64::MAX / 1_000_000_000;
+            let rule = rule(base, max, Growth::Exponential(2.0), jitter);
             let time = jittered(&rule, level, &mut Chance::new(seed));
             let full = full(&rule, level);
             prop_assert!(time <= full);

@@ -1,21 +1,15 @@
 //! What the kernel saw of one breaker between two looks.
 
+use std::ops::{AddAssign, SubAssign};
+
 /// Latency samples as sparse histogram buckets: bucket number and count, in rising order.
 pub type Buckets = Vec<(u8, u32)>;
 
-/// Differences since the last sample of the same breaker.
+/// What happened since the last sample of the same breaker, and what is still going on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Outcomes: answers, and connections closed in good order without a request.
-    pub successes: u64,
-    /// Outcome: refused by reset.
-    pub refused: u64,
-    /// Outcome: no answer in time.
-    pub timed_out: u64,
-    /// Outcome: host or network unreachable.
-    pub unreachable: u64,
-    /// Outcome: reset or closed where an answer was due.
-    pub reset: u64,
+    /// What was counted.
+    pub counts: Counts,
     /// Times the failure run reached its limit.
     pub failure_bursts: u64,
     /// Failures since the last success, at this moment.
@@ -30,16 +24,108 @@ pub struct Sample {
     pub connect: Buckets,
     /// Response latencies.
     pub response: Buckets,
+    /// Smoothed round-trip times.
+    pub rtt: Buckets,
+    /// What has begun and not ended, at this moment.
+    pub unfinished: Unfinished,
+}
+
+/// Counts of one breaker over some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connects asked for, shed ones included.
+    pub connects: u64,
+    /// Connects refused, held or sent elsewhere by the verdict. Never evidence of a failure.
+    pub shed: u64,
+    /// Outcomes: answers, and connections closed in good order without a request.
+    pub successes: u64,
+    /// Outcome: refused by reset.
+    pub refused: u64,
+    /// Outcome: no answer in time.
+    pub timed_out: u64,
+    /// Outcome: host or network unreachable.
+    pub unreachable: u64,
+    /// Outcome: reset or closed where an answer was due.
+    pub reset: u64,
+    /// Segments sent.
+    pub segments: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
+}
+
+/// Attempts and requests without a result, by how long they have waited so far. Their latency will
+/// be at least that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Handshakes: bucket of the age, and how many.
+    pub connecting: Buckets,
+    /// Requests: bucket of the age, and how many.
+    pub waiting: Buckets,
+    /// Connections in use, whatever their age.
+    pub in_flight: u64,
 }
 
 impl Sample {
-    /// Outcomes that count against the endpoint.
-    pub fn failures(&self) -> u64 {
-        self.refused + self.timed_out + self.unreachable + self.reset
-    }
-
     /// Whether it holds anything a breaker would want to know.
     pub fn is_empty(&self) -> bool {
         *self == Self { failure_run: self.failure_run, ..Self::default() }
+    }
+}
+
+impl Counts {
+    /// Outcomes that count against the endpoint.
+    pub const fn failures(&self) -> u64 {
+        self.refused
+            .saturating_add(self.timed_out)
+            .saturating_add(self.unreachable)
+            .saturating_add(self.reset)
+    }
+
+    /// Outcomes that say something about the endpoint.
+    pub const fn attempts(&self) -> u64 {
+        self.successes.saturating_add(self.failures())
+    }
+
+    /// Both with `join`, field by field.
+    const fn zip(&self, other: &Self, join: Join) -> Self {
+        Self {
+            connects: join.of(self.connects, other.connects),
+            shed: join.of(self.shed, other.shed),
+            successes: join.of(self.successes, other.successes),
+            refused: join.of(self.refused, other.refused),
+            timed_out: join.of(self.timed_out, other.timed_out),
+            unreachable: join.of(self.unreachable, other.unreachable),
+            reset: join.of(self.reset, other.reset),
+            segments: join.of(self.segments, other.segments),
+            retransmits: join.of(self.retransmits, other.retransmits),
+        }
+    }
+}
+
+impl AddAssign<&Self> for Counts {
+    fn add_assign(&mut self, other: &Self) {
+        *self = self.zip(other, Join::Add);
+    }
+}
+
+impl SubAssign<&Self> for Counts {
+    fn sub_assign(&mut self, other: &Self) {
+        *self = self.zip(other, Join::Subtract);
+    }
+}
+
+/// Saturating, because no count may bring the daemon down.
+#[derive(Clone, Copy)]
+enum Join {
+    Add,
+    Subtract,
+}
+
+impl Join {
+    const fn of(self, left: u64, right: u64) -> u64 {
+        match self {
+            Self::Add => left.saturating_add(right),
+            Self::Subtract => left.saturating_sub(right),
+        }
     }
 }

@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use shedder_common::errno::Errno;
 
+use super::rule::TripRule;
 use super::strategy::Strategy;
+
+mod best_case;
+mod check;
+
+pub use self::best_case::BestCase;
+pub use self::check::InvalidPolicy;
+pub(super) use self::check::{duration, range};
 
 /// Whether verdicts act or are only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +35,75 @@ pub enum ShedAction {
 }
 
 /// How long a trip lasts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpenRule {
     /// After the first trip.
     pub base: Duration,
     /// After any number of trips.
     pub max: Duration,
+    /// How it grows with the trips remembered.
+    pub growth: Growth,
     /// The share of it, in thousandths, that chance may take away.
     pub jitter_permille: u16,
 }
 
+/// How open time grows with the trips a breaker remembers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Growth {
+    /// `base`, `base` times the factor, `base` times its square, …
+    Exponential(f64),
+    /// `base`, `2 base`, `3 base`, …
+    Linear,
+    /// Always `base`.
+    Constant,
+}
+
 /// How an open breaker finds out whether the endpoint is back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HalfOpenRule {
-    /// Probes admitted, at least one.
-    pub tokens: u32,
-    /// Probes that must end well, between one and `tokens`.
+    /// Who is let through.
+    pub admission: Admission,
+    /// Probes that must end well: in all, and in a row where a failed one starts the count afresh.
     pub successes: u32,
+    /// What a probe that ends badly does.
+    pub on_failure: OnFailure,
+    /// Grants the tokens anew this often while half-open, like a heartbeat.
+    pub refill: Option<Duration>,
+    /// What the probes as a whole must show besides.
+    pub gate: Option<CloseGate>,
     /// How long the probes may take, from the first one admitted.
     pub deadline: Duration,
+}
+
+/// Who is let through while half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// So many connects, at least one, counted on the whole node.
+    Tokens(u32),
+    /// Everyone: the next outcome decides.
+    Everyone,
+    /// Nobody: when the open time has passed the breaker closes without a probe.
+    Skip,
+}
+
+/// What a failed probe does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Reopens as soon as too few probes are left to succeed.
+    Reopen,
+    /// Starts the count of successes afresh.
+    Restart,
+}
+
+/// What all probes together must show before the breaker may close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseGate {
+    /// The share of them, in thousandths, that must end well.
+    pub success_permille: u16,
+    /// A quantile of their response times, in thousandths.
+    pub quantile_permille: u16,
+    /// What it may be at most.
+    pub at_most: Duration,
 }
 
 /// How traffic returns.
@@ -55,6 +113,60 @@ pub struct RampRule {
     pub duration: Duration,
     /// Share admitted at the start, in thousandths, at least one.
     pub start_permille: u16,
+    /// A failure share, in thousandths, above which the share stops growing.
+    pub freeze_permille: u16,
+    /// A failure share, in thousandths, above which the breaker reopens.
+    pub reopen_permille: u16,
+}
+
+/// How a share is shed where opening would be too much.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThrottleRule {
+    /// Connects let through for each that went well, above one: the K of client-side throttling
+    /// (Site Reliability Engineering, chapter 21).
+    pub multiplier: f64,
+    /// How far back it looks.
+    pub window: Duration,
+    /// The greatest share shed, in thousandths, below 1000: what remains are the probes.
+    pub max_shed_permille: u16,
+    /// How long everything must have gone well before the breaker closes.
+    pub calm: Duration,
+}
+
+/// What a breaker may do to the group it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SafetyRule {
+    /// The greatest share of a service's endpoints with traffic that may be open for one caller,
+    /// in percent, after the action.
+    pub max_open_percent: u8,
+    /// What becomes of the only endpoint of a service.
+    pub lone: Lone,
+    /// The share of a service's endpoints, in percent, over which failing ones are let through
+    /// again, because shedding protects nobody any more; nothing never lets through.
+    pub panic_percent: Option<u8>,
+    /// Whether callers of one endpoint decide together.
+    pub scope: ScopeRule,
+    /// The share of a caller's connects, in thousandths over ten minutes, that may be refused
+    /// wrongly by its policy's own estimate before it stops enforcing; nothing never stops.
+    pub false_refusals_permille: Option<u16>,
+}
+
+/// What becomes of the only endpoint of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lone {
+    /// It is throttled: somebody always gets through.
+    Throttle,
+    /// It is opened like any other.
+    Open,
+}
+
+/// Whether callers of one endpoint decide together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeRule {
+    /// Two callers that see an endpoint fail open it for those that have not seen enough.
+    Endpoint,
+    /// Each caller decides for itself.
+    Cell,
 }
 
 /// Everything that decides about one breaker.
@@ -62,10 +174,12 @@ pub struct RampRule {
 pub struct Policy {
     /// As people know it.
     pub name: String,
+    /// Counts the reloads of the file it came from.
+    pub generation: u32,
     /// Whether verdicts act.
     pub mode: Mode,
-    /// Any of these trips the breaker.
-    pub trip: Vec<Strategy>,
+    /// Any of these acts on the breaker.
+    pub trip: Vec<TripRule>,
     /// What happens to connects while it is open.
     pub shed: ShedAction,
     /// How long it stays open.
@@ -74,130 +188,25 @@ pub struct Policy {
     pub half_open: HalfOpenRule,
     /// How it recovers.
     pub ramp: RampRule,
+    /// How it sheds a share.
+    pub throttle: ThrottleRule,
+    /// What it may do to its group.
+    pub safety: SafetyRule,
     /// An attempt or turn the caller gives up after at least this long counts as timed out.
     pub caller_timeout: Duration,
     /// Turns at the start of each connection left unmeasured.
     pub turns_to_skip: u8,
 }
 
-/// Why a set of rules is no policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPolicy {
-    /// Without a strategy it would never trip.
-    #[error("no trip rule: set at least one of consecutive, failure_share or latency")]
-    NoTrip,
-    /// A field is outside its range.
-    #[error("{field} is {value}, outside {range}")]
-    Range {
-        /// Its path in the policy.
-        field: &'static str,
-        /// What it is.
-        value: String,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// More successes asked for than probes admitted.
-    #[error(
-        "half_open.successes is {successes}, more than the {tokens} tokens: the breaker could never close"
-    )]
-    Unreachable {
-        /// Asked for.
-        successes: u32,
-        /// Admitted.
-        tokens: u32,
-    },
-    /// The cap lies below the start.
-    #[error("open.max is {max:?}, less than open.base, which is {base:?}")]
-    MaxBelowBase {
-        /// The cap.
-        max: Duration,
-        /// The start.
-        base: Duration,
-    },
-}
-
 impl Policy {
-    /// Checks the ranges and that the rules can work together.
-    pub fn try_new(self) -> Result<Self, InvalidPolicy> {
-        if self.trip.is_empty() {
-            return Err(InvalidPolicy::NoTrip);
-        }
-        for strategy in &self.trip {
-            strategy.check()?;
-        }
-        let OpenRule { base, max, jitter_permille } = &self.open;
-        duration("open.base", *base, "10ms to 1h", MIN_OPEN..=HOUR)?;
-        duration("open.max", *max, "10ms to 24h", MIN_OPEN..=24 * HOUR)?;
-        if max < base {
-            return Err(InvalidPolicy::MaxBelowBase { max: *max, base: *base });
-        }
-        range(
-            "open.jitter",
-            *jitter_permille <= 1000,
-            f64::from(*jitter_permille) / 1000.0,
-            "0 to 1",
-        )?;
-        let HalfOpenRule { tokens, successes, deadline } = &self.half_open;
-        range("half_open.tokens", (1..=10_000).contains(tokens), tokens, "1 to 10000")?;
-        range("half_open.successes", *successes >= 1, successes, "1 to half_open.tokens")?;
-        if successes > tokens {
-            return Err(InvalidPolicy::Unreachable { successes: *successes, tokens: *tokens });
-        }
-        duration("half_open.deadline", *deadline, "10ms to 1h", MIN_OPEN..=HOUR)?;
-        let RampRule { duration: ramp, start_permille } = &self.ramp;
-        duration("recovery.ramp", *ramp, "0s to 1h", Duration::ZERO..=HOUR)?;
-        range(
-            "recovery.from",
-            (1..=1000).contains(start_permille),
-            f64::from(*start_permille) / 1000.0,
-            "0.001 to 1",
-        )?;
-        if let ShedAction::Delay(milliseconds) = self.shed {
-            range(
-                "open.delay",
-                (1..=MAX_DELAY_MS).contains(&milliseconds),
-                milliseconds,
-                "1ms to 10s",
-            )?;
-        }
-        duration("caller_timeout", self.caller_timeout, "1ms to 1h", MILLISECOND..=HOUR)?;
-        Ok(self)
-    }
-
-    /// The fewest consecutive failures that trip; nothing when no strategy counts them.
+    /// The fewest consecutive failures a rule wants to hear of at once; nothing when none counts
+    /// them.
     pub fn failure_run_limit(&self) -> Option<u32> {
-        self.trip.iter().filter_map(Strategy::failure_run_limit).min()
+        self.strategies().filter_map(Strategy::failure_run_limit).min()
     }
 
-    /// The response time over which a probe fails; nothing when no strategy limits it.
+    /// The response time over which a probe fails; nothing when no rule limits it.
     pub fn slow_after(&self) -> Option<Duration> {
-        self.trip.iter().filter_map(Strategy::slow_after).min()
+        self.strategies().filter_map(Strategy::slow_after).min()
     }
 }
-
-pub(super) fn duration(
-    field: &'static str,
-    value: Duration,
-    range_text: &'static str,
-    allowed: std::ops::RangeInclusive<Duration>,
-) -> Result<(), InvalidPolicy> {
-    range(field, allowed.contains(&value), format!("{value:?}"), range_text)
-}
-
-pub(super) fn range(
-    field: &'static str,
-    is_inside: bool,
-    value: impl std::fmt::Display,
-    range: &'static str,
-) -> Result<(), InvalidPolicy> {
-    if is_inside {
-        Ok(())
-    } else {
-        Err(InvalidPolicy::Range { field, value: value.to_string(), range })
-    }
-}
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MIN_OPEN: Duration = Duration::from_millis(10);
-const HOUR: Duration = Duration::from_hours(1);
-const MAX_DELAY_MS: u16 = 10_000;

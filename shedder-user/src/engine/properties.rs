@@ -1,211 +1,337 @@
 //! Laws that hold for every sequence of evidence, orders and time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 use shedder_common::time::Monotonic;
 
-use super::scenarios::{CELL, policy};
-use super::{CellId, Engine, Force, Sample, Signal, State, Strategy as Trip, Transition};
+use super::scenarios::{failure_share, policy};
+use super::window::Windows;
+use super::{
+    CellId, Counts, Engine, NodeRules, Notice, Sample, Span, State, Strategy as Trip, Transition,
+    Unfinished,
+};
 
-const OTHER: CellId = CellId(8);
+mod inputs;
+mod policies;
 
-#[derive(Clone, Debug)]
-enum Operation {
-    Observe(Sample),
-    Wait(Duration),
-    Force(Force, Duration),
-    Reset,
-}
+use self::inputs::{CAP_PERCENT, CELLS, Operation, counts, operations};
+use self::policies::{alone, engine, full_policy, unlimited};
 
-fn sample() -> impl Strategy<Value = Sample> {
-    let outcomes = (0_u64..20, 0_u64..20, 0_u64..3, 0_u64..20);
-    let probes = (0_u64..5, 0_u64..5, 0_u64..5);
-    let latencies = proptest::collection::vec((any::<u8>(), 0_u32..100), 0..4);
-    (outcomes, probes, latencies).prop_map(|(outcomes, probes, mut response)| {
-        response.sort_unstable();
-        let (successes, refused, failure_bursts, failure_run) = outcomes;
-        let (probes, probe_successes, probe_failures) = probes;
-        Sample {
-            successes,
-            refused,
-            failure_bursts,
-            failure_run,
-            probes,
-            probe_successes,
-            probe_failures,
-            response,
-            ..Sample::default()
-        }
-    })
-}
+type Outputs = (Vec<Transition>, Vec<Notice>);
 
-fn operation() -> impl Strategy<Value = Operation> {
-    let span = (1_u64..20_000).prop_map(Duration::from_millis);
-    prop_oneof![
-        4 => sample().prop_map(Operation::Observe),
-        4 => span.clone().prop_map(Operation::Wait),
-        1 => (any::<bool>(), span).prop_map(|(open, ttl)| {
-            Operation::Force(if open { Force::Open } else { Force::Closed }, ttl)
-        }),
-        1 => Just(Operation::Reset),
-    ]
-}
-
-fn engine() -> Engine {
-    let window = Duration::from_secs(10);
-    let policy = policy(vec![
-        Trip::Consecutive { failures: 5 },
-        Trip::FailureShare { at_least: 0.5, z: 1.96, min_attempts: 1, window },
-        Trip::Latency {
-            signal: Signal::Response,
-            quantile_permille: 900,
-            over: Duration::from_millis(500),
-            min_samples: 10,
-            window,
-        },
-    ]);
-    let policy = Arc::new(policy.try_new().expect("a valid policy"));
-    let mut engine = Engine::new(3);
-    engine.insert(CELL, Arc::clone(&policy), Monotonic::default());
-    engine.insert(OTHER, policy, Monotonic::default());
-    engine
-}
-
-/// Plays operations on `CELL` and returns every transition, looking at the engine after each step.
-fn play(operations: &[Operation], mut look: impl FnMut(&Engine, Monotonic)) -> Vec<Transition> {
-    let mut engine = engine();
-    let mut now = Monotonic::default();
+/// Plays operations and returns everything that came of them, looking after each step.
+fn play_on(
+    mut engine: Engine,
+    operations: &[Operation],
+    mut look: impl FnMut(&Engine, Monotonic),
+) -> Outputs {
+    let mut now = Monotonic::from_nanos(1);
     for operation in operations {
         match operation {
-            Operation::Observe(sample) => engine.observe(CELL, sample, now),
+            Operation::Observe(cell, sample) => engine.observe(CellId(*cell), sample, now),
             Operation::Wait(duration) => now = now.plus(*duration),
-            Operation::Force(force, ttl) => assert!(engine.force(CELL, *force, *ttl, now)),
-            Operation::Reset => assert!(engine.reset(CELL, now)),
+            Operation::Force(cell, force, ttl) => {
+                assert!(engine.force(CellId(*cell), *force, *ttl, now));
+            }
+            Operation::Reset(cell) => assert!(engine.reset(CellId(*cell), now)),
         }
         engine.handle_timeout(now);
         look(&engine, now);
     }
-    std::iter::from_fn(|| engine.poll_transition()).collect()
+    let transitions = std::iter::from_fn(|| engine.poll_transition()).collect();
+    (transitions, std::iter::from_fn(|| engine.poll_notice()).collect())
+}
+
+fn play(operations: &[Operation], look: impl FnMut(&Engine, Monotonic)) -> Outputs {
+    play_on(engine(full_policy(), NodeRules::default()), operations, look)
+}
+
+fn cells() -> impl Iterator<Item = CellId> {
+    (0..CELLS).map(CellId)
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
     #[test]
-    fn poll_timeout_is_never_in_the_past_after_handle_timeout(
-        operations in proptest::collection::vec(operation(), 0..60),
-    ) {
+    fn poll_timeout_is_never_in_the_past_after_handle_timeout(operations in operations()) {
         play(&operations, |engine, now| {
             assert!(engine.poll_timeout().is_none_or(|due| due > now));
         });
     }
 
+    /// AT-28: byte for byte.
     #[test]
-    fn replaying_operations_gives_the_same_transitions(
-        operations in proptest::collection::vec(operation(), 0..60),
-    ) {
-        prop_assert_eq!(play(&operations, |_, _| ()), play(&operations, |_, _| ()));
+    fn replaying_events_gives_the_same_commands(operations in operations()) {
+        let record = || {
+            let mut directives = Vec::new();
+            let outputs = play(&operations, |engine, now| {
+                directives.extend(cells().map(|cell| engine.directive(cell, now)));
+            });
+            format!("{outputs:?} {directives:?}")
+        };
+        prop_assert_eq!(record(), record());
     }
 
     #[test]
-    fn transitions_follow_each_other(operations in proptest::collection::vec(operation(), 0..60)) {
-        let transitions = play(&operations, |_, _| ());
-        for pair in transitions.windows(2) {
-            prop_assert!(pair[0].at <= pair[1].at);
-            let is_overlay = |state| matches!(state, State::ForcedOpen | State::ForcedClosed);
-            prop_assert!(pair[0].to == pair[1].from || is_overlay(pair[0].to));
+    fn transitions_follow_each_other(operations in operations()) {
+        let (transitions, _) = play(&operations, |_, _| ());
+        for cell in cells() {
+            let own: Vec<_> =
+                transitions.iter().filter(|t| t.cell == cell).map(|t| &t.change).collect();
+            for pair in own.windows(2) {
+                prop_assert!(pair[0].at <= pair[1].at);
+                let is_overlay = |state| matches!(state, State::ForcedOpen | State::ForcedClosed);
+                prop_assert!(pair[0].to == pair[1].from || is_overlay(pair[0].to), "{pair:?}");
+            }
         }
     }
 
     #[test]
-    fn open_admits_nothing_before_its_deadline(
-        operations in proptest::collection::vec(operation(), 0..60),
-    ) {
-        play(&operations, |engine, now| {
-            let view = engine.view(CELL, now).expect("it exists");
-            let directive = engine.directive(CELL, now).expect("it exists");
-            if view.state == State::Open {
-                assert!(directive.shed.is_some());
-                assert_eq!((directive.tokens, directive.admit_permille), (None, 0));
-                assert!(view.next.expect("open ends").at > now);
+    fn open_never_admits_before_its_deadline(operations in operations()) {
+        let mut policy = full_policy();
+        policy.safety.panic_percent = None;
+        play_on(engine(policy, NodeRules::default()), &operations, |engine, now| {
+            for cell in cells() {
+                let view = engine.view(cell, now).expect("it exists");
+                let directive = engine.directive(cell, now).expect("it exists");
+                if view.state == State::Open {
+                    assert!(directive.shed.is_some());
+                    assert_eq!((directive.tokens, directive.admit_permille), (None, 0));
+                    assert!(view.next.expect("open ends").at > now);
+                }
             }
         });
     }
 
     #[test]
-    fn half_open_admits_its_tokens_and_no_share(
-        operations in proptest::collection::vec(operation(), 0..60),
-    ) {
-        play(&operations, |engine, now| {
-            if engine.view(CELL, now).expect("it exists").state == State::HalfOpen {
-                let directive = engine.directive(CELL, now).expect("it exists");
-                assert_eq!((directive.tokens, directive.admit_permille), (Some(3), 0));
+    fn half_open_admits_at_most_its_tokens(operations in operations()) {
+        let mut policy = full_policy();
+        policy.safety.panic_percent = None;
+        play_on(engine(policy, NodeRules::default()), &operations, |engine, now| {
+            for cell in cells() {
+                if engine.view(cell, now).expect("it exists").state == State::HalfOpen {
+                    let directive = engine.directive(cell, now).expect("it exists");
+                    assert_eq!((directive.tokens, directive.admit_permille), (Some(3), 0));
+                }
             }
         });
     }
 
     #[test]
-    fn half_open_with_a_probe_always_ends(
-        operations in proptest::collection::vec(operation(), 0..60), probes in 1_u64..4,
-    ) {
-        let mut engine = engine();
-        let mut now = Monotonic::default();
+    fn half_open_always_ends(operations in operations(), probes in 1_u64..4) {
+        let mut engine = engine(full_policy(), NodeRules::default());
+        let mut now = Monotonic::from_nanos(1);
         for operation in &operations {
-            if let Operation::Observe(sample) = operation {
-                engine.observe(CELL, sample, now);
+            if let Operation::Observe(cell, sample) = operation {
+                engine.observe(CellId(*cell), sample, now);
             }
             engine.handle_timeout(now);
             now = now.plus(Duration::from_millis(500));
         }
         engine.handle_timeout(now);
-        engine.observe(CELL, &Sample { probes, ..Sample::default() }, now);
-        let before = engine.view(CELL, now).expect("it exists");
+        for cell in cells() {
+            engine.observe(cell, &Sample { probes, ..Sample::default() }, now);
+        }
+        let state = |engine: &Engine, cell, now| engine.view(cell, now).expect("it exists");
+        let before: Vec<_> = cells().map(|cell| state(&engine, cell, now)).collect();
         now = now.plus(Duration::from_secs(5));
         engine.handle_timeout(now);
-        let after = engine.view(CELL, now).expect("it exists");
-        prop_assert!(before.state != State::HalfOpen || after.state != State::HalfOpen);
+        for (cell, before) in cells().zip(before) {
+            let after = state(&engine, cell, now);
+            let is_same = before.state == State::HalfOpen
+                && after.state == State::HalfOpen
+                && before.since == after.since;
+            prop_assert!(!is_same, "{after:?}");
+        }
     }
 
+    /// AT-19: of four endpoints of a caller never more than two, whatever happens.
     #[test]
-    fn breakers_do_not_influence_each_other(
-        operations in proptest::collection::vec(operation(), 0..60),
-    ) {
-        play(&operations, |engine, now| {
-            assert_eq!(engine.view(OTHER, now).expect("it exists").state, State::Closed);
+    fn ejected_share_never_exceeds_the_cap(operations in operations()) {
+        let without_orders: Vec<_> = operations
+            .into_iter()
+            .filter(|operation| !matches!(operation, Operation::Force(..)))
+            .collect();
+        play(&without_orders, |engine, now| {
+            for caller in 0..2 {
+                let open = (0..4).filter(|endpoint| {
+                    let view = engine.view(CellId(caller * 4 + endpoint), now).expect("it exists");
+                    matches!(view.would_be, State::Open | State::HalfOpen)
+                });
+                assert!(open.count() <= 4 * usize::from(CAP_PERCENT) / 100);
+            }
         });
     }
 
     #[test]
-    fn idle_windows_are_empty(operations in proptest::collection::vec(operation(), 0..20)) {
+    fn open_time_is_monotone_and_capped(failed_probings in 1_usize..12) {
+        let mut policy = policy(vec![Trip::Consecutive { failures: 1 }]);
+        policy.half_open.successes = 3;
+        let mut engine = engine(policy, unlimited());
+        let mut now = Monotonic::from_nanos(1);
+        let failure = Sample {
+            counts: Counts { refused: 1, ..Counts::default() },
+            failure_run: 1,
+            ..Sample::default()
+        };
+        engine.observe(CellId(0), &failure, now);
+        let mut last = Duration::ZERO;
+        for _ in 0..failed_probings {
+            let view = engine.view(CellId(0), now).expect("it exists");
+            prop_assert_eq!(view.state, State::Open);
+            let open_for = view.next.expect("open ends").at.since(view.since);
+            prop_assert!(open_for >= last && open_for <= Duration::from_secs(8));
+            last = open_for;
+            now = now.plus(open_for);
+            engine.handle_timeout(now);
+            let probe = Sample { probes: 1, probe_failures: 1, ..Sample::default() };
+            engine.observe(CellId(0), &probe, now);
+        }
+    }
+
+    #[test]
+    fn breakers_influence_each_other_only_through_cap_and_attribution(operations in operations()) {
+        let of_cell = |cell: u32, operations: &[Operation]| {
+            let (transitions, _) = play_on(engine(alone(), unlimited()), operations, |_, _| ());
+            let own = transitions.into_iter().filter(|t| t.cell == CellId(cell));
+            own.map(|mut transition| {
+                // Who else fails is told, and decides nothing here.
+                transition.change.scope = None;
+                transition
+            })
+            .collect::<Vec<_>>()
+        };
+        let only: Vec<_> = operations
+            .iter()
+            .filter(|operation| match operation {
+                Operation::Observe(cell, _) | Operation::Force(cell, ..) | Operation::Reset(cell) => *cell == 0,
+                Operation::Wait(_) => true,
+            })
+            .cloned()
+            .collect();
+        prop_assert_eq!(of_cell(0, &operations), of_cell(0, &only));
+    }
+
+    #[test]
+    fn throttling_always_lets_somebody_through(operations in operations()) {
+        play(&operations, |engine, now| {
+            for cell in cells() {
+                let view = engine.view(cell, now).expect("it exists");
+                let directive = engine.directive(cell, now).expect("it exists");
+                if view.state == State::Throttled && directive.shed.is_some() {
+                    assert!(directive.admit_permille >= 100, "{directive:?}");
+                }
+            }
+        });
+    }
+
+    /// All-failing traffic trips after the same number of outcomes, fast or slow.
+    #[test]
+    fn trip_is_independent_of_arrival_rate(gap_ms in 1_u64..2_400) {
+        let mut engine = engine(policy(vec![failure_share(0.5, 1.96, 1)]), unlimited());
+        let mut now = Monotonic::from_nanos(1);
+        let failure =
+            Sample { counts: Counts { refused: 1, ..Counts::default() }, ..Sample::default() };
+        let mut needed = 0;
+        while engine.poll_transition().is_none() {
+            engine.observe(CellId(0), &failure, now);
+            now = now.plus(Duration::from_millis(gap_ms));
+            needed += 1;
+            prop_assert!(needed <= 4);
+        }
+        prop_assert_eq!(needed, 4);
+    }
+
+    #[test]
+    fn idle_windows_are_empty(operations in operations()) {
         let mut end = Monotonic::default();
-        let mut engine = engine();
+        let mut engine = engine(full_policy(), NodeRules::default());
         for operation in &operations {
-            if let Operation::Observe(sample) = operation {
-                engine.observe(CELL, sample, end);
+            if let Operation::Observe(cell, sample) = operation {
+                engine.observe(CellId(*cell), sample, end);
             }
             end = end.plus(Duration::from_millis(100));
         }
-        let later = end.plus(Duration::from_mins(1));
-        prop_assert_eq!(engine.view(CELL, later).expect("it exists").window, super::Summary::default());
+        let later = end.plus(Duration::from_mins(2));
+        engine.handle_timeout(later);
+        for cell in cells() {
+            let window = engine.view(cell, later).expect("it exists").window;
+            prop_assert_eq!((window.attempts, window.p50_us), (0, None));
+        }
+    }
+
+    /// Against a list of everything that happened: nothing younger than the span is missing, and
+    /// nothing is left that is older than the span and a slice.
+    #[test]
+    fn a_window_agrees_with_its_model(
+        events in vec((0_u64..3_000, counts()), 1..60), span_ms in 100_u64..30_000,
+    ) {
+        let span = Span::Time(Duration::from_millis(span_ms));
+        let mut windows = Windows::new(std::iter::once(span));
+        let mut model: Vec<(u64, u64)> = Vec::new();
+        let mut now_ms = 0;
+        for (gap, counts) in events {
+            now_ms += gap;
+            let now = Monotonic::from_nanos(now_ms * 1_000_000);
+            model.push((now_ms, counts.attempts()));
+            windows.add(&Sample { counts, ..Sample::default() }, now);
+            let within = |age_ms: u64| -> u64 {
+                model.iter().filter(|(at, _)| now_ms - at < age_ms).map(|(_, attempts)| attempts).sum()
+            };
+            let slice_ms = span_ms / 40 + 1;
+            let held = windows.of(span).counts(now).attempts();
+            prop_assert!(held >= within(span_ms - slice_ms), "{held} of {}", within(span_ms - slice_ms));
+            prop_assert!(held <= within(span_ms + 1), "{held} of {}", within(span_ms + 1));
+        }
     }
 
     #[test]
     fn any_numbers_are_survived(
-        successes: u32, refused: u32, run: u64, probes: u32, bucket: u8, count: u32, at: u64,
+        numbers in vec(any::<u64>(), 12), bucket: u8, count: u32, at: u64,
     ) {
-        let mut engine = engine();
+        let mut engine = engine(full_policy(), NodeRules::default());
+        let latencies = vec![(bucket, count)];
         let sample = Sample {
-            successes: successes.into(),
-            refused: refused.into(),
-            failure_run: run,
-            probes: probes.into(),
-            probe_failures: probes.into(),
-            response: vec![(bucket, count)],
-            ..Sample::default()
+            counts: Counts {
+                connects: numbers[0],
+                shed: numbers[1],
+                successes: numbers[2],
+                refused: numbers[3],
+                timed_out: numbers[4],
+                unreachable: numbers[5],
+                reset: numbers[6],
+                segments: numbers[7],
+                retransmits: numbers[8],
+            },
+            failure_bursts: numbers[9],
+            failure_run: numbers[9],
+            probes: numbers[10],
+            probe_successes: numbers[10],
+            probe_failures: numbers[11],
+            connect: latencies.clone(),
+            response: latencies.clone(),
+            rtt: latencies.clone(),
+            unfinished: Unfinished {
+                connecting: latencies.clone(),
+                waiting: latencies,
+                in_flight: numbers[11],
+            },
         };
-        for time in [at, at, 0, u64::MAX] {
-            engine.observe(CELL, &sample, Monotonic::from_nanos(time));
-            engine.handle_timeout(Monotonic::from_nanos(time));
+        for time in [at, at, 0, u64::MAX, u64::MAX] {
+            let now = Monotonic::from_nanos(time);
+            for cell in cells() {
+                engine.observe(cell, &sample, now);
+                engine.handle_timeout(now);
+                let _directive = engine.directive(cell, now);
+                let view = engine.view(cell, now).expect("it exists");
+                let _text = format!("{view:?}");
+            }
+        }
+        while let Some(transition) = engine.poll_transition() {
+            let _text = transition.change.to_string();
         }
     }
 }

@@ -9,301 +9,302 @@ use shedder_common::histogram::bucket;
 use shedder_common::time::Monotonic;
 
 use super::{
-    CellId, Engine, Force, HalfOpenRule, Mode, OpenRule, Policy, RampRule, Sample, ShedAction,
-    Signal, Strategy,
+    Admission, Buckets, CellId, Counts, Engine, Force, Growth, HalfOpenRule, Limit, Lone, Mode,
+    NodeRules, OnFailure, OpenRule, Place, Policy, RampRule, Rule, SafetyRule, Sample, ScopeRule,
+    ShedAction, Signal, Span, Strategy, ThrottleRule, TripRule, Unfinished,
 };
 
-pub(super) const CELL: CellId = CellId(7);
+mod recovery;
+mod safety;
+mod states;
+mod strategies;
+mod variants;
 
-/// Opens for 1 s to 8 s without jitter, 3 tokens of which 2 must succeed, 10 s ramp.
+/// The cell of a line that names none.
+pub(super) const CELL: CellId = CellId(0);
+
+/// A policy that only looks at its own breaker: opens for 1 s to 8 s without jitter, 3 tokens of
+/// which 2 must succeed, 10 s ramp.
 pub(super) fn policy(trip: Vec<Strategy>) -> Policy {
     Policy {
         name: "test".to_owned(),
+        generation: 1,
         mode: Mode::Enforce,
-        trip,
+        trip: trip.into_iter().map(|strategy| TripRule::opens(Rule::One(strategy))).collect(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
         open: OpenRule {
             base: Duration::from_secs(1),
             max: Duration::from_secs(8),
+            growth: Growth::Exponential(2.0),
             jitter_permille: 0,
         },
-        half_open: HalfOpenRule { tokens: 3, successes: 2, deadline: Duration::from_secs(5) },
-        ramp: RampRule { duration: Duration::from_secs(10), start_permille: 100 },
+        half_open: HalfOpenRule {
+            admission: Admission::Tokens(3),
+            successes: 2,
+            on_failure: OnFailure::Reopen,
+            refill: None,
+            gate: None,
+            deadline: Duration::from_secs(5),
+        },
+        ramp: RampRule {
+            duration: Duration::from_secs(10),
+            start_permille: 100,
+            freeze_permille: 200,
+            reopen_permille: 500,
+        },
+        throttle: ThrottleRule {
+            multiplier: 2.0,
+            window: Duration::from_secs(30),
+            max_shed_permille: 900,
+            calm: Duration::from_secs(10),
+        },
+        safety: SafetyRule {
+            max_open_percent: 100,
+            lone: Lone::Open,
+            panic_percent: None,
+            scope: ScopeRule::Cell,
+            false_refusals_permille: None,
+        },
         caller_timeout: Duration::from_secs(1),
         turns_to_skip: 0,
     }
 }
 
-fn consecutive() -> Vec<Strategy> {
-    vec![Strategy::Consecutive { failures: 5 }]
+pub(super) const TEN_SECONDS: Span = Span::Time(Duration::from_secs(10));
+
+pub(super) const fn failure_share(at_least: f64, z: f64, min_attempts: u64) -> Strategy {
+    Strategy::FailureShare {
+        at_least,
+        strictly: false,
+        z,
+        min_attempts,
+        min_failures: 1,
+        window: TEN_SECONDS,
+        shrunk: None,
+    }
 }
 
-fn share() -> Vec<Strategy> {
-    let window = Duration::from_secs(10);
-    vec![Strategy::FailureShare { at_least: 0.5, z: 1.96, min_attempts: 1, window }]
+pub(super) const fn quantile(
+    signal: Signal,
+    quantile_permille: u16,
+    over: Duration,
+    min_samples: u64,
+) -> Strategy {
+    let over = Limit::Fixed(over);
+    Strategy::Latency { signal, quantile_permille, over, min_samples, window: TEN_SECONDS }
 }
 
-fn latency() -> Vec<Strategy> {
-    vec![Strategy::Latency {
-        signal: Signal::Response,
-        quantile_permille: 900,
-        over: Duration::from_millis(500),
-        min_samples: 10,
-        window: Duration::from_secs(10),
-    }]
+/// Plays a timeline on one breaker.
+fn check(policy: &Policy, timeline: &str, expected: &str) {
+    Stage::new(policy, &[(0, 0, 0)]).check(timeline, expected);
 }
 
-/// Plays a timeline. Each line is a time in milliseconds and an event:
-/// `ok N`, `fail N`, `slow MS N`, `burst` (five failures and a success unseen between two looks),
-/// `probe ADMITTED OK FAILED`, `open MS`, `hold MS`, `reset`, or `.` for the passage of time.
-fn check(trip: Vec<Strategy>, timeline: &str, expected: &str) {
-    let mut engine = Engine::new(1);
-    let mut log = String::new();
-    engine.insert(CELL, Arc::new(policy(trip).try_new().expect("a valid policy")), at(0));
-    let mut run = 0;
-    for line in timeline.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let mut words = line.split_whitespace();
-        let now = at(words.next().and_then(|word| word.parse().ok()).expect("a time"));
-        while let Some(due) = engine.poll_timeout().filter(|due| *due <= now) {
-            engine.handle_timeout(due);
+/// An engine with some cells, and the actors of a timeline.
+struct Stage {
+    engine: Engine,
+    /// Failures in a row of each cell, as the kernel counts them.
+    runs: Vec<u64>,
+    log: String,
+}
+
+impl Stage {
+    /// Cells numbered from zero, each given by its caller, service and endpoint.
+    fn new(policy: &Policy, cells: &[(u32, u32, u32)]) -> Self {
+        Self::with_rules(
+            policy,
+            cells,
+            NodeRules { trips_per_minute: 1000, ..NodeRules::default() },
+        )
+    }
+
+    fn with_rules(policy: &Policy, cells: &[(u32, u32, u32)], rules: NodeRules) -> Self {
+        let policy = Arc::new(policy.clone().try_new().expect("a valid policy"));
+        let mut engine = Engine::new(1, rules);
+        for (index, (caller, service, endpoint)) in (0..).zip(cells.iter().copied()) {
+            let place = Place { caller, service, endpoint };
+            engine.insert(CellId(index), place, Arc::clone(&policy), at(0));
         }
-        let event = words.next().expect("an event");
-        let numbers: Vec<u64> = words.map(|word| word.parse().expect("a number")).collect();
-        play(&mut engine, event, &numbers, &mut run, now);
-        while let Some(transition) = engine.poll_transition() {
-            let at = transition.at.as_nanos() / 1_000_000;
-            let (from, to, cause) = (transition.from, transition.to, transition.cause);
-            let level = transition.level;
-            writeln!(log, "{at} {from} -> {to}, level {level}: {cause}").expect("to a string");
+        Self { engine, runs: vec![0; cells.len()], log: String::new() }
+    }
+
+    fn check(mut self, timeline: &str, expected: &str) {
+        self.play(timeline);
+        self.expect(expected);
+    }
+
+    /// Compares the transitions since the last look, indentation aside.
+    fn expect(&mut self, expected: &str) {
+        let lines = expected.lines().map(str::trim).filter(|line| !line.is_empty());
+        let expected: String = lines.flat_map(|line| [line, "\n"]).collect();
+        assert_eq!(std::mem::take(&mut self.log), expected);
+    }
+
+    /// Plays lines of `TIME [cCELL] EVENT`. Times are milliseconds, or `FROM..TO/STEP` for an event
+    /// that comes again and again. The events are in [`Stage::act`].
+    fn play(&mut self, timeline: &str) {
+        let mut script: Vec<(u64, usize, Vec<&str>)> = Vec::new();
+        for line in timeline.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut words = line.split_whitespace().peekable();
+            let times = words.next().expect("a time");
+            let cell =
+                words.next_if(|word| word.starts_with('c') && word[1..].parse::<u8>().is_ok());
+            let cell = cell.map_or(0, |cell| cell[1..].parse().expect("a number"));
+            let event: Vec<&str> = words.collect();
+            for time in moments(times) {
+                script.push((time, cell, event.clone()));
+            }
+        }
+        script.sort_by_key(|(time, ..)| *time);
+        for (time, cell, event) in script {
+            let now = at(time);
+            while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= now) {
+                self.engine.handle_timeout(due);
+            }
+            self.note();
+            self.act(cell, &event, now);
+            self.note();
         }
     }
-    let expected: String =
-        expected.lines().map(str::trim).filter(|l| !l.is_empty()).flat_map(|l| [l, "\n"]).collect();
-    assert_eq!(log, expected);
+
+    /// `ok N`, `fail N` (refused), `mixed OK FAIL`, `late N` (timed out), `slow MS N` and `connect MS N` and `rtt MS
+    /// N` (latencies), `segments N AGAIN`, `waiting MS N` (unfinished requests), `in-flight N`,
+    /// `asked N SHED` (connects), `burst` (five failures and a success unseen between two looks),
+    /// `probe ADMITTED OK FAILED`, `open MS`, `hold MS`, `reset`, or `.` for the passage of time.
+    fn act(&mut self, cell: usize, event: &[&str], now: Monotonic) {
+        let id = CellId(u32::try_from(cell).expect("a small number"));
+        let numbers: Vec<u64> =
+            event[1..].iter().map(|word| word.parse().expect("a number")).collect();
+        let run = &mut self.runs[cell];
+        let mut sample = Sample::default();
+        match (event[0], &numbers[..]) {
+            ("ok", [count]) => {
+                *run = 0;
+                sample.counts = Counts { successes: *count, connects: *count, ..Counts::default() };
+            }
+            // With a success last.
+            ("mixed", [successes, refused]) => {
+                *run = 0;
+                sample.counts = Counts {
+                    successes: *successes,
+                    refused: *refused,
+                    connects: successes + refused,
+                    ..Counts::default()
+                };
+            }
+            ("fail", [count]) => {
+                *run += count;
+                sample.counts = Counts { refused: *count, connects: *count, ..Counts::default() };
+            }
+            ("late", [count]) => {
+                *run += count;
+                sample.counts = Counts { timed_out: *count, connects: *count, ..Counts::default() };
+            }
+            ("slow", [milliseconds, count]) => {
+                *run = 0;
+                sample.counts = Counts { successes: *count, connects: *count, ..Counts::default() };
+                sample.response = latencies(*milliseconds, *count);
+            }
+            ("connect", [milliseconds, count]) => sample.connect = latencies(*milliseconds, *count),
+            ("rtt", [milliseconds, count]) => sample.rtt = latencies(*milliseconds, *count),
+            ("segments", [segments, retransmits]) => {
+                sample.counts.segments = *segments;
+                sample.counts.retransmits = *retransmits;
+            }
+            ("waiting", [milliseconds, count]) => {
+                let waiting = latencies(*milliseconds, *count);
+                sample.unfinished = Unfinished { waiting, ..Unfinished::default() };
+            }
+            ("in-flight", [count]) => sample.unfinished.in_flight = *count,
+            ("asked", [connects, shed]) => {
+                sample.counts.connects = *connects;
+                sample.counts.shed = *shed;
+            }
+            ("burst", []) => {
+                sample.counts = Counts { refused: 5, successes: 1, ..Counts::default() };
+                sample.failure_bursts = 1;
+            }
+            ("probe", [probes, successes, failures]) => {
+                sample.probes = *probes;
+                sample.probe_successes = *successes;
+                sample.probe_failures = *failures;
+            }
+            ("open", [ttl]) => {
+                assert!(self.engine.force(id, Force::Open, Duration::from_millis(*ttl), now));
+                return;
+            }
+            ("hold", [ttl]) => {
+                assert!(self.engine.force(id, Force::Closed, Duration::from_millis(*ttl), now));
+                return;
+            }
+            ("reset", []) => {
+                assert!(self.engine.reset(id, now));
+                return;
+            }
+            (".", []) => return,
+            other => panic!("not an event: {other:?}"),
+        }
+        sample.failure_run = *run;
+        self.engine.observe(id, &sample, now);
+    }
+
+    /// Logs what has happened: cell zero's lines without a name.
+    fn note(&mut self) {
+        while let Some(transition) = self.engine.poll_transition() {
+            let change = &transition.change;
+            let time = change.at.as_nanos() / 1_000_000;
+            let cell = transition.cell.0;
+            // The kernel counts afresh in each state.
+            self.runs[cell as usize] = 0;
+            let name = if cell == 0 { String::new() } else { format!("c{cell} ") };
+            write!(
+                self.log,
+                "{time} {name}{} -> {}, level {}: {}",
+                change.from, change.to, change.level, change.cause
+            )
+            .expect("to a string");
+            for reach in [
+                change.scope.map(|scope| scope.to_string()),
+                change.restraint.map(|restraint| restraint.to_string()),
+            ] {
+                let reach = reach.filter(|reach| !reach.is_empty());
+                write!(
+                    self.log,
+                    "{}",
+                    reach.map_or_else(String::new, |reach| format!("; {reach}"))
+                )
+                .expect("to a string");
+            }
+            self.log.push('\n');
+        }
+        while let Some(notice) = self.engine.poll_notice() {
+            writeln!(self.log, "notice: {notice}").expect("to a string");
+        }
+    }
+
+    /// The share let through now, in thousandths.
+    fn admitted(&self, cell: u32, time: u64) -> u16 {
+        let directive = self.engine.directive(CellId(cell), at(time)).expect("it exists");
+        directive.shed.map_or(1000, |_| directive.admit_permille)
+    }
 }
 
-fn play(engine: &mut Engine, event: &str, numbers: &[u64], run: &mut u64, now: Monotonic) {
-    let sample = match (event, numbers) {
-        ("ok", [count]) => {
-            *run = 0;
-            Sample { successes: *count, ..Sample::default() }
+fn moments(times: &str) -> Vec<u64> {
+    let number = |text: &str| text.parse::<u64>().expect("a time");
+    match times.split_once("..") {
+        None => vec![number(times)],
+        Some((from, rest)) => {
+            let (to, step) = rest.split_once('/').expect("a step");
+            let step = usize::try_from(number(step)).expect("small");
+            (number(from)..=number(to)).step_by(step).collect()
         }
-        ("fail", [count]) => {
-            *run += count;
-            Sample { refused: *count, failure_run: *run, ..Sample::default() }
-        }
-        ("slow", [milliseconds, count]) => {
-            let bucket = u8::try_from(bucket(milliseconds * 1000)).expect("a bucket");
-            let count32 = u32::try_from(*count).expect("small");
-            Sample { successes: *count, response: vec![(bucket, count32)], ..Sample::default() }
-        }
-        ("burst", []) => {
-            Sample { refused: 5, successes: 1, failure_bursts: 1, ..Sample::default() }
-        }
-        ("probe", [probes, probe_successes, probe_failures]) => Sample {
-            probes: *probes,
-            probe_successes: *probe_successes,
-            probe_failures: *probe_failures,
-            ..Sample::default()
-        },
-        ("open", [ttl]) => {
-            assert!(engine.force(CELL, Force::Open, Duration::from_millis(*ttl), now));
-            return;
-        }
-        ("hold", [ttl]) => {
-            assert!(engine.force(CELL, Force::Closed, Duration::from_millis(*ttl), now));
-            return;
-        }
-        ("reset", []) => {
-            assert!(engine.reset(CELL, now));
-            return;
-        }
-        (".", []) => return,
-        other => panic!("not an event: {other:?}"),
-    };
-    engine.observe(CELL, &sample, now);
+    }
+}
+
+fn latencies(milliseconds: u64, count: u64) -> Buckets {
+    let bucket = u8::try_from(bucket(milliseconds * 1000)).expect("a bucket");
+    vec![(bucket, u32::try_from(count).expect("small"))]
 }
 
 pub(super) fn at(milliseconds: u64) -> Monotonic {
     Monotonic::from_nanos(milliseconds * 1_000_000)
-}
-
-#[test]
-fn consecutive_failures_open_and_success_closes_by_the_ramp() {
-    check(
-        consecutive(),
-        "100 ok 10
-         200 fail 4
-         300 fail 1
-         1500 probe 3 2 0
-         6000 ok 50
-         11500 .",
-        "300 closed -> open, level 1: 5 failures in a row (limit 5)
-         1300 open -> half_open, level 1: the open time has passed; probing
-         1500 half_open -> recovering, level 1: 2 of 3 probes succeeded
-         11500 recovering -> closed, level 1: all traffic is admitted again",
-    );
-}
-
-#[test]
-fn one_success_ends_the_run() {
-    check(consecutive(), "100 fail 4\n 200 ok 1\n 300 fail 4\n 400 ok 1", "");
-}
-
-#[test]
-fn a_run_that_ended_between_two_looks_still_counts() {
-    check(consecutive(), "100 burst", "100 closed -> open, level 1: 5 failures in a row (limit 5)");
-}
-
-#[test]
-fn failed_probes_reopen_for_longer() {
-    check(
-        consecutive(),
-        "0 fail 5
-         1000 probe 2 0 1
-         1200 probe 1 0 1
-         3200 probe 3 0 3
-         7200 .",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         1200 half_open -> open, level 2: of 3 probes 2 failed and 1 had no answer
-         3200 open -> half_open, level 2: the open time has passed; probing
-         3200 half_open -> open, level 3: of 3 probes 3 failed and 0 had no answer
-         7200 open -> half_open, level 3: the open time has passed; probing",
-    );
-}
-
-#[test]
-fn a_probe_without_result_cannot_wedge_half_open() {
-    check(
-        consecutive(),
-        "0 fail 5
-         2000 probe 1 0 0
-         7000 .",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         7000 half_open -> open, level 2: of 1 probes 0 failed and 1 had no answer",
-    );
-}
-
-#[test]
-fn fewer_callers_than_tokens_recover_at_the_deadline() {
-    check(
-        consecutive(),
-        "0 fail 5
-         2000 probe 1 1 0
-         7000 .",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         7000 half_open -> recovering, level 1: 1 of 1 probes succeeded",
-    );
-}
-
-#[test]
-fn rules_stay_armed_while_recovering() {
-    check(
-        consecutive(),
-        "0 fail 5
-         1000 probe 3 2 0
-         2000 ok 0
-         2100 fail 5",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         1000 half_open -> recovering, level 1: 2 of 3 probes succeeded
-         2100 recovering -> open, level 2: 5 failures in a row (limit 5)",
-    );
-}
-
-#[test]
-fn levels_are_forgotten_with_uninterrupted_health() {
-    check(
-        consecutive(),
-        "0 fail 5
-         1000 probe 3 2 0
-         11000 ok 1
-         41000 .
-         42000 fail 5",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         1000 half_open -> recovering, level 1: 2 of 3 probes succeeded
-         11000 recovering -> closed, level 1: all traffic is admitted again
-         42000 closed -> open, level 1: 5 failures in a row (limit 5)",
-    );
-}
-
-#[test]
-fn a_failure_share_needs_confidence_not_a_minimum() {
-    check(share(), "100 fail 3", "");
-    check(
-        share(),
-        "100 fail 3\n 200 fail 1",
-        "200 closed -> open, level 1: 4 of 4 attempts failed in 10s: at least 51.0 % with confidence (limit 50.0 %)",
-    );
-    check(share(), "100 ok 50\n 200 fail 40", "");
-}
-
-#[test]
-fn failures_an_hour_apart_do_not_trip() {
-    check(share(), "0 fail 1\n 1200000 fail 1\n 2400000 fail 1\n 3600000 fail 1", "");
-}
-
-#[test]
-fn slow_answers_open() {
-    check(
-        latency(),
-        "100 slow 20 5
-         200 slow 1000 4
-         300 slow 1000 4",
-        "300 closed -> open, level 1: p90 of 13 response times in 10s is 1.0s (limit 500ms)",
-    );
-}
-
-#[test]
-fn an_operator_overrides_for_a_while() {
-    check(
-        consecutive(),
-        "100 open 1000
-         500 fail 5
-         1100 .
-         1200 reset
-         1300 hold 1000
-         1400 fail 5
-         2300 .",
-        "100 closed -> forced_open, level 0: forced open by an operator for 1s
-         1100 forced_open -> half_open, level 1: the operator's override ended
-         1200 half_open -> closed, level 0: reset by an operator
-         1300 closed -> forced_closed, level 0: held closed by an operator for 1s
-         2300 forced_closed -> open, level 1: the operator's override ended",
-    );
-}
-
-#[test]
-fn an_override_starts_the_probing_afresh() {
-    check(
-        consecutive(),
-        "0 fail 5
-         1100 probe 2 0 1
-         1200 hold 1000
-         2300 probe 1 0 1
-         2400 probe 2 2 0",
-        "0 closed -> open, level 1: 5 failures in a row (limit 5)
-         1000 open -> half_open, level 1: the open time has passed; probing
-         1200 half_open -> forced_closed, level 1: held closed by an operator for 1s
-         2200 forced_closed -> half_open, level 1: the operator's override ended
-         2400 half_open -> recovering, level 1: 2 of 3 probes succeeded",
-    );
-}
-
-#[test]
-fn the_ramp_grows_from_its_start_to_everything() {
-    let mut engine = Engine::new(1);
-    let mut policy = policy(consecutive());
-    policy.ramp.start_permille = 500;
-    engine.insert(CELL, Arc::new(policy), at(0));
-    engine.observe(CELL, &Sample { refused: 5, failure_run: 5, ..Sample::default() }, at(0));
-    engine.handle_timeout(at(1_000));
-    let probes = Sample { probes: 2, probe_successes: 2, ..Sample::default() };
-    engine.observe(CELL, &probes, at(1_000));
-    let share = |time| engine.directive(CELL, at(time)).expect("it exists").admit_permille;
-    assert_eq!([1_000, 3_500, 6_000, 11_000].map(share), [500, 625, 750, 1_000]);
 }

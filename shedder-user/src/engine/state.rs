@@ -7,13 +7,15 @@ use std::fmt;
 pub enum State {
     /// The policy only watches; nothing is shed.
     Observe,
-    /// Everything goes through.
+    /// Everything is let through.
     Closed,
+    /// A share is shed, by how much goes wrong.
+    Throttled,
     /// Everything is shed.
     Open,
-    /// Only probes go through.
+    /// Only probes are let through.
     HalfOpen,
-    /// A growing share goes through.
+    /// A growing share is let through.
     Recovering,
     /// Shed by order of an operator.
     ForcedOpen,
@@ -27,6 +29,7 @@ impl State {
         match self {
             Self::Observe => "observe",
             Self::Closed => "closed",
+            Self::Throttled => "throttled",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
             Self::Recovering => "recovering",

@@ -1,12 +1,23 @@
-//! A sliding window of exact counts: slices of time, of which only the ones with content exist.
+//! Sliding windows of exact counts: slices of time or of count, of which only those with content
+//! exist.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use shedder_common::histogram::{BUCKETS, midpoint};
 use shedder_common::time::{Monotonic, nanos};
 
-use super::evidence::{Buckets, Sample};
+use super::evidence::{Buckets, Counts, Sample};
+use super::latencies::{Latencies, merge};
+use super::strategy::Signal;
+
+/// How far back a strategy looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Span {
+    /// What happened within this time.
+    Time(Duration),
+    /// The last so many outcomes or latencies, however long ago they were.
+    Count(u32),
+}
 
 /// The trailing evidence of one breaker: a window for each span its strategies look back.
 ///
@@ -14,68 +25,96 @@ use super::evidence::{Buckets, Sample};
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
     /// In rising order of span; never empty.
-    by_span: Vec<(Duration, Window)>,
+    by_span: Box<[Window]>,
 }
 
 impl Windows {
     /// Empty windows of these spans, or of a default one if there are none.
-    pub(super) fn new(spans: impl Iterator<Item = Duration>) -> Self {
-        let mut spans: Vec<Duration> = spans.collect();
-        if spans.is_empty() {
-            spans.push(DEFAULT_SPAN);
+    pub(super) fn new(spans: impl Iterator<Item = Span>) -> Self {
+        let mut spans: Vec<Span> = spans.collect();
+        if !spans.iter().any(|span| matches!(span, Span::Time(_))) {
+            spans.push(Span::Time(DEFAULT_SPAN));
         }
         spans.sort();
         spans.dedup();
-        Self { by_span: spans.into_iter().map(|span| (span, Window::new(span))).collect() }
+        Self { by_span: spans.into_iter().map(Window::new).collect() }
     }
 
     /// Adds what happened, stamped `now`.
     pub(super) fn add(&mut self, sample: &Sample, now: Monotonic) {
-        for (_, window) in &mut self.by_span {
+        for window in &mut self.by_span {
             window.add(sample, now);
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything, and gives the memory back.
     pub(super) fn clear(&mut self) {
-        for (_, window) in &mut self.by_span {
-            window.slices.clear();
+        for window in &mut self.by_span {
+            window.slices = VecDeque::new();
         }
     }
 
-    /// The window of a span given to [`Windows::new`].
-    pub(super) fn of(&self, span: Duration) -> &Window {
-        let found = self.by_span.iter().find(|(known, _)| *known == span);
-        &found.or_else(|| self.by_span.last()).expect("there is one at least").1
+    /// Forgets what no window can see any more; whether anything is left.
+    pub(super) fn forget_before(&mut self, now: Monotonic) -> bool {
+        let mut is_filled = false;
+        for window in &mut self.by_span {
+            window.drop_old(now);
+            if window.slices.is_empty() {
+                window.slices = VecDeque::new();
+            }
+            is_filled |= !window.slices.is_empty() && window.expires();
+        }
+        is_filled
     }
 
-    /// What the longest window holds.
+    /// The window of a span given to [`Windows::new`].
+    pub(super) fn of(&self, span: Span) -> &Window {
+        let found = self.by_span.iter().find(|window| window.span == span);
+        found.unwrap_or_else(|| self.longest())
+    }
+
+    /// What the longest window of time holds.
     pub(super) fn summary(&self, now: Monotonic) -> Summary {
-        self.by_span.last().map_or_else(Summary::default, |(_, window)| window.summary(now))
+        self.longest().summary(now)
+    }
+
+    /// The longest window of time, which every breaker has.
+    pub(super) fn longest(&self) -> &Window {
+        let mut of_time = self.by_span.iter().rev();
+        of_time.find(|window| window.expires()).expect("one is made if no rule asks for any")
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.by_span) + self.by_span.iter().map(Window::heap_bytes).sum::<usize>()
     }
 }
 
 /// Evidence of the last `span`, to within a fortieth of it: the slice that leaves, leaves whole.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    slice_ns: u64,
+    span: Span,
     /// In rising order of `index`.
     slices: VecDeque<Slice>,
 }
 
 #[derive(Clone, Debug)]
 struct Slice {
-    /// The slice's start divided by its length.
+    /// By time: the slice's start divided by its length. By count: a running number.
     index: u64,
-    successes: u64,
-    failures: u64,
+    counts: Counts,
     connect: Buckets,
     response: Buckets,
+    rtt: Buckets,
 }
 
 /// What a window holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// How far back it looks.
+    pub span: Duration,
+    /// What was counted.
+    pub counts: Counts,
     /// Outcomes that say something about the endpoint.
     pub attempts: u64,
     /// Those of them that failed.
@@ -86,136 +125,211 @@ pub struct Summary {
     pub p99_us: Option<u64>,
 }
 
-/// Latencies of a window, merged.
-#[derive(Debug)]
-pub(super) struct Latencies {
-    counts: [u64; BUCKETS],
-    pub(super) samples: u64,
-}
-
 impl Window {
-    fn new(span: Duration) -> Self {
-        Self { slice_ns: (nanos(span) / SLICES).max(1), slices: VecDeque::new() }
+    fn new(span: Span) -> Self {
+        Self { span, slices: VecDeque::new() }
     }
 
     fn add(&mut self, sample: &Sample, now: Monotonic) {
-        // A clock that seems to go backwards adds to the newest slice.
-        let newest = self.slices.back().map_or(0, |slice| slice.index);
-        let index = self.index(now).max(newest);
-        self.drop_before((index + 1).saturating_sub(SLICES));
+        let index = self.next_index(now);
+        self.drop_old(now);
         if self.slices.back().is_none_or(|slice| slice.index != index) {
             self.slices.push_back(Slice::new(index));
         }
         let slice = self.slices.back_mut().expect("a slice was pushed if there was none");
-        slice.successes += sample.successes;
-        slice.failures += sample.failures();
+        slice.counts += &sample.counts;
         merge(&mut slice.connect, &sample.connect);
         merge(&mut slice.response, &sample.response);
+        merge(&mut slice.rtt, &sample.rtt);
     }
 
-    /// Outcomes and failures.
-    pub(super) fn outcomes(&self, now: Monotonic) -> (u64, u64) {
-        self.recent(now).fold((0, 0), |(attempts, failures), slice| {
-            (attempts + slice.successes + slice.failures, failures + slice.failures)
-        })
+    /// What was counted within the span.
+    pub(super) fn counts(&self, now: Monotonic) -> Counts {
+        let mut counts = Counts::default();
+        for slice in self.recent(now) {
+            counts += &slice.counts;
+        }
+        counts
     }
 
-    /// Connect latencies.
-    pub(super) fn connect_latencies(&self, now: Monotonic) -> Latencies {
-        Latencies::merge(self.recent(now).map(|slice| &slice.connect))
+    /// As [`Window::counts`], but where fewer than [`FEW`] outcomes lie within the span, it looks
+    /// further back for that many, up to a minute.
+    pub(super) fn stretched_counts(&self, now: Monotonic) -> Counts {
+        let mut counts = Counts::default();
+        let within = self.recent(now).count();
+        for (place, slice) in self.slices.iter().rev().enumerate() {
+            if place >= within && (counts.attempts() >= FEW || !self.may_stretch_to(slice, now)) {
+                break;
+            }
+            counts += &slice.counts;
+        }
+        counts
     }
 
-    /// Response latencies.
-    pub(super) fn response_latencies(&self, now: Monotonic) -> Latencies {
-        Latencies::merge(self.recent(now).map(|slice| &slice.response))
+    /// Latencies of one kind.
+    pub(super) fn latencies(&self, signal: Signal, now: Monotonic) -> Latencies {
+        Latencies::of(self.recent(now).map(|slice| match signal {
+            Signal::Connect => &slice.connect,
+            Signal::Response => &slice.response,
+            Signal::Rtt => &slice.rtt,
+        }))
     }
 
     fn summary(&self, now: Monotonic) -> Summary {
-        let (attempts, failures) = self.outcomes(now);
-        let responses = self.response_latencies(now);
+        let counts = self.counts(now);
+        let responses = self.latencies(Signal::Response, now);
         Summary {
-            attempts,
-            failures,
+            span: match self.span {
+                Span::Time(span) => span,
+                Span::Count(_) => Duration::ZERO,
+            },
+            counts,
+            attempts: counts.attempts(),
+            failures: counts.failures(),
             p50_us: responses.quantile_permille(500),
             p99_us: responses.quantile_permille(990),
         }
     }
 
     fn recent(&self, now: Monotonic) -> impl Iterator<Item = &Slice> {
-        let oldest = (self.index(now) + 1).saturating_sub(SLICES);
+        let oldest = match self.span {
+            Span::Time(span) => oldest_index(span, now),
+            Span::Count(_) => 0,
+        };
         self.slices.iter().rev().take_while(move |slice| slice.index >= oldest)
     }
 
-    fn index(&self, now: Monotonic) -> u64 {
-        now.as_nanos() / self.slice_ns
+    /// The slice what happens now belongs to.
+    fn next_index(&self, now: Monotonic) -> u64 {
+        let newest = self.slices.back();
+        match self.span {
+            // A clock that seems to go backwards adds to the newest slice.
+            Span::Time(span) => index(span, now).max(newest.map_or(0, |slice| slice.index)),
+            Span::Count(count) => newest.map_or(0, |slice| {
+                let is_full = slice.size() >= u64::from(count).div_ceil(SLICES);
+                slice.index + u64::from(is_full)
+            }),
+        }
     }
 
-    fn drop_before(&mut self, oldest: u64) {
-        while self.slices.front().is_some_and(|slice| slice.index < oldest) {
-            self.slices.pop_front();
+    /// Drops what lies outside the span, except what a stretched look may still need.
+    fn drop_old(&mut self, now: Monotonic) {
+        match self.span {
+            Span::Time(span) => {
+                let oldest = oldest_index(span, now);
+                let mut outcomes = total(&self.slices, |slice| slice.counts.attempts());
+                while let Some(slice) = self.slices.front()
+                    && slice.index < oldest
+                    && (!self.may_stretch_to(slice, now)
+                        || slice.counts.attempts() == 0
+                        || outcomes.saturating_sub(slice.counts.attempts()) >= FEW)
+                {
+                    outcomes = outcomes.saturating_sub(slice.counts.attempts());
+                    self.slices.pop_front();
+                }
+            }
+            Span::Count(count) => {
+                let mut size = total(&self.slices, Slice::size);
+                while let Some(slice) = self.slices.front()
+                    && size.saturating_sub(slice.size()) >= u64::from(count)
+                {
+                    size = size.saturating_sub(slice.size());
+                    self.slices.pop_front();
+                }
+            }
         }
+    }
+
+    fn may_stretch_to(&self, slice: &Slice, now: Monotonic) -> bool {
+        let Span::Time(span) = self.span else { return false };
+        let start = slice.index.saturating_mul(slice_ns(span));
+        now.as_nanos().saturating_sub(start) <= nanos(STRETCH)
+    }
+
+    /// Whether time alone empties it.
+    const fn expires(&self) -> bool {
+        matches!(self.span, Span::Time(_))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let buckets = |buckets: &Buckets| buckets.capacity() * size_of::<(u8, u32)>();
+        self.slices.capacity() * size_of::<Slice>()
+            + self
+                .slices
+                .iter()
+                .map(|slice| {
+                    buckets(&slice.connect) + buckets(&slice.response) + buckets(&slice.rtt)
+                })
+                .sum::<usize>()
     }
 }
 
 impl Slice {
-    const fn new(index: u64) -> Self {
-        Self { index, successes: 0, failures: 0, connect: Vec::new(), response: Vec::new() }
+    fn new(index: u64) -> Self {
+        Self {
+            index,
+            counts: Counts::default(),
+            connect: Vec::new(),
+            response: Vec::new(),
+            rtt: Vec::new(),
+        }
+    }
+
+    /// By what a window of count counts: outcomes or answers, whichever are more.
+    fn size(&self) -> u64 {
+        let answers = self.response.iter().map(|(_, count)| u64::from(*count)).sum();
+        self.counts.attempts().max(answers)
     }
 }
 
-impl Latencies {
-    fn merge<'a>(parts: impl Iterator<Item = &'a Buckets>) -> Self {
-        let mut merged = Self { counts: [0; BUCKETS], samples: 0 };
-        for (bucket, count) in parts.flatten() {
-            if let Some(total) = merged.counts.get_mut(usize::from(*bucket)) {
-                *total += u64::from(*count);
-                merged.samples += u64::from(*count);
-            }
-        }
-        merged
-    }
-
-    /// The smallest latency, in microseconds, that at least `permille` thousandths of the samples
-    /// do not exceed; nothing without samples.
-    pub(super) fn quantile_permille(&self, permille: u16) -> Option<u64> {
-        let rank = (u128::from(self.samples) * u128::from(permille)).div_ceil(1000).max(1);
-        let mut seen = 0;
-        self.counts.iter().zip(0..).find_map(|(count, bucket)| {
-            seen += u128::from(*count);
-            (seen >= rank && *count != 0).then(|| midpoint(bucket))
-        })
-    }
+fn total(slices: &VecDeque<Slice>, of: impl Fn(&Slice) -> u64) -> u64 {
+    slices.iter().fold(0, |sum: u64, slice| sum.saturating_add(of(slice)))
 }
 
-/// Adds `more` to `buckets`, both in rising order of bucket.
-fn merge(buckets: &mut Buckets, more: &Buckets) {
-    for (bucket, count) in more {
-        match buckets.binary_search_by_key(bucket, |(bucket, _)| *bucket) {
-            Ok(at) => buckets[at].1 = buckets[at].1.saturating_add(*count),
-            Err(at) => buckets.insert(at, (*bucket, *count)),
-        }
-    }
+fn index(span: Duration, now: Monotonic) -> u64 {
+    now.as_nanos() / slice_ns(span)
+}
+
+fn oldest_index(span: Duration, now: Monotonic) -> u64 {
+    (index(span, now) + 1).saturating_sub(SLICES)
+}
+
+fn slice_ns(span: Duration) -> u64 {
+    (nanos(span) / SLICES).max(1)
 }
 
 /// A window forgets in steps of a fortieth of its span.
 const SLICES: u64 = 40;
-/// Looked back for the status of a policy whose strategies need no window.
+/// Looked back for the status of a policy whose strategies need no window of time.
 const DEFAULT_SPAN: Duration = Duration::from_secs(10);
+/// Outcomes a stretched look wants: the fewest with which all failing is certain enough.
+const FEW: u64 = 4;
+/// How far a stretched look may go.
+pub(super) const STRETCH: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
-    use shedder_common::histogram::bucket;
+    use shedder_common::histogram::{bucket, midpoint};
 
     use super::*;
 
-    const SPAN: Duration = Duration::from_secs(10);
+    const SPAN: Span = Span::Time(Duration::from_secs(10));
 
     fn at(milliseconds: u64) -> Monotonic {
         Monotonic::from_nanos(milliseconds * 1_000_000)
     }
 
-    fn outcomes(successes: u64, failures: u64) -> Sample {
-        Sample { successes, refused: failures, ..Sample::default() }
+    fn outcomes(successes: u64, refused: u64) -> Sample {
+        Sample { counts: Counts { successes, refused, ..Counts::default() }, ..Sample::default() }
+    }
+
+    fn answers(microseconds: u64, count: u32) -> Sample {
+        let bucket = u8::try_from(bucket(microseconds)).unwrap();
+        Sample { response: vec![(bucket, count)], ..Sample::default() }
+    }
+
+    fn seen(counts: Counts) -> (u64, u64) {
+        (counts.attempts(), counts.failures())
     }
 
     #[test]
@@ -223,20 +337,55 @@ mod tests {
         let mut window = Window::new(SPAN);
         window.add(&outcomes(1, 2), at(1_000));
         window.add(&outcomes(3, 0), at(8_000));
-        assert_eq!(window.outcomes(at(9_000)), (6, 2));
-        assert_eq!(window.outcomes(at(12_000)), (3, 0));
-        assert_eq!(window.outcomes(at(60_000)), (0, 0));
+        assert_eq!(seen(window.counts(at(9_000))), (6, 2));
+        assert_eq!(seen(window.counts(at(12_000))), (3, 0));
+        assert_eq!(seen(window.counts(at(60_000))), (0, 0));
     }
 
     #[test]
     fn a_short_window_is_not_blurred_by_a_long_one() {
-        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let (second, hour) =
+            (Span::Time(Duration::from_secs(1)), Span::Time(Duration::from_hours(1)));
         let mut windows = Windows::new([second, hour].into_iter());
         for seconds in [90, 110, 140, 175] {
             windows.add(&outcomes(0, 1), at(seconds * 1_000));
-            assert_eq!(windows.of(second).outcomes(at(seconds * 1_000)), (1, 1));
+            assert_eq!(seen(windows.of(second).counts(at(seconds * 1_000))), (1, 1));
         }
-        assert_eq!(windows.of(hour).outcomes(at(175_000)), (4, 4));
+        assert_eq!(seen(windows.of(hour).counts(at(175_000))), (4, 4));
+    }
+
+    #[test]
+    fn few_outcomes_stretch_the_window() {
+        let mut window = Window::new(SPAN);
+        for seconds in [0, 20, 35, 50] {
+            window.add(&outcomes(0, 1), at(seconds * 1_000));
+        }
+        assert_eq!(seen(window.counts(at(55_000))), (1, 1));
+        assert_eq!(seen(window.stretched_counts(at(55_000))), (4, 4));
+        // A minute is the most it looks back.
+        assert_eq!(seen(window.stretched_counts(at(61_000))), (3, 3));
+        assert_eq!(seen(window.stretched_counts(at(200_000))), (0, 0));
+    }
+
+    #[test]
+    fn a_stretch_takes_no_more_than_it_needs() {
+        let mut window = Window::new(SPAN);
+        window.add(&outcomes(9, 0), at(1_000));
+        window.add(&outcomes(0, 2), at(20_000));
+        window.add(&outcomes(0, 3), at(40_000));
+        assert_eq!(seen(window.stretched_counts(at(41_000))), (5, 5));
+        window.add(&outcomes(0, 4), at(45_000));
+        assert_eq!(window.slices.len(), 3);
+    }
+
+    #[test]
+    fn a_window_of_count_ignores_time() {
+        let mut window = Window::new(Span::Count(300));
+        for second in 0..100 {
+            window.add(&answers(1_000, 10), at(second * 1_000));
+        }
+        let held = window.latencies(Signal::Response, at(1_000_000)).samples;
+        assert!((300..=320).contains(&held), "{held}");
     }
 
     #[test]
@@ -244,23 +393,26 @@ mod tests {
         let mut window = Window::new(SPAN);
         window.add(&outcomes(1, 0), at(5_000));
         window.add(&outcomes(1, 0), at(4_000));
-        assert_eq!(window.outcomes(at(5_000)), (2, 0));
+        assert_eq!(seen(window.counts(at(5_000))), (2, 0));
     }
 
     #[test]
     fn quantiles_come_from_all_slices() {
         let mut window = Window::new(SPAN);
-        let slow = u8::try_from(bucket(50_000)).unwrap();
-        let fast = u8::try_from(bucket(100)).unwrap();
-        window.add(&Sample { response: vec![(fast, 98)], ..Sample::default() }, at(1_000));
-        window.add(&Sample { response: vec![(slow, 2)], ..Sample::default() }, at(2_000));
+        window.add(&answers(100, 98), at(1_000));
+        window.add(&answers(50_000, 2), at(2_000));
         let summary = window.summary(at(2_500));
         assert_eq!(summary.p50_us, Some(midpoint(bucket(100))));
         assert_eq!(summary.p99_us, Some(midpoint(bucket(50_000))));
     }
 
     #[test]
-    fn an_empty_window_has_no_quantile() {
-        assert_eq!(Window::new(SPAN).summary(at(0)), Summary::default());
+    fn an_empty_window_holds_nothing_and_no_memory() {
+        let mut windows = Windows::new([SPAN].into_iter());
+        assert_eq!(windows.summary(at(0)).attempts, 0);
+        windows.add(&outcomes(1, 1), at(1_000));
+        assert!(windows.forget_before(at(2_000)));
+        assert!(!windows.forget_before(at(120_000)));
+        assert_eq!(windows.heap_bytes(), size_of::<Window>());
     }
 }

@@ -44,7 +44,7 @@ pub(super) const CLIENT_PATIENCE: Duration = Duration::from_millis(2500);
 /// What is answered later than this was slow: the limit in [`RULES`].
 pub(super) const SLOW: Duration = Duration::from_millis(500);
 
-/// The policy's rules. The error differs from that of a port where nobody listens, so that the
+/// The policy's rules. Two of the three may be open at once. The error differs from that of a port where nobody listens, so that the
 /// clients can tell a verdict from a refusal.
 pub(super) const RULES: &str = r#"
 caller_timeout = "2s"
@@ -54,6 +54,7 @@ trip.latency = { quantile = 0.9, over = "500ms", min_samples = 5, window = "2s" 
 open = { action = "deny", errno = "EHOSTUNREACH", base = "1s", max = "4s", jitter = 0.2 }
 half_open = { tokens = 1, successes = 1, deadline = "1s" }
 recovery = { ramp = "3s", from = 0.1 }
+safety = { max_open_percent = 67 }
 "#;
 
 /// The error number of a verdict, by [`RULES`].

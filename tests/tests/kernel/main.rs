@@ -16,4 +16,5 @@ mod reuse;
 mod scene;
 mod sockets;
 mod syn_count;
+mod throttled;
 mod trips;

@@ -25,6 +25,10 @@ trip = { consecutive = 100000, without = ["failure_share"] }
 caller_timeout = "300ms"
 "#;
 
+/// Each breaker goes its own way, whatever becomes of its group.
+const ALONE: &str =
+    r#"safety = { max_open_percent = 100, lone = "open", scope = "cell", false_refusals = 0 }"#;
+
 /// A caller with a cgroup of its own; the cgroup must outlive the caller's last call.
 pub(crate) fn caller(label: &str) -> (Caller, Cgroup) {
     let cgroup = Cgroup::new(label).expect("a cgroup can be made: run as root");
@@ -48,12 +52,13 @@ pub(crate) fn policy_for(
     rules: &str,
 ) -> String {
     let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+    let safety = if rules.contains("safety") { "" } else { ALONE };
     let mut text = format!("[[service]]\nname = \"db\"\nendpoints = {endpoints:?}\n");
     for (name, cgroup) in callers {
         let path = cgroup.name();
         write!(
             text,
-            "[[caller]]\nname = \"{name}\"\ncgroups = [\"{path}\"]\n[[policy]]\ncaller = \"{name}\"\nservice = \"db\"\nmode = \"enforce\"\n{rules}\n"
+            "[[caller]]\nname = \"{name}\"\ncgroups = [\"{path}\"]\n[[policy]]\ncaller = \"{name}\"\nservice = \"db\"\nmode = \"enforce\"\n{safety}\n{rules}\n"
         )
         .expect("to a string");
     }

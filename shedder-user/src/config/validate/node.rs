@@ -1,0 +1,111 @@
+//! Settings of the daemon: every one in its range.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::Node;
+use super::super::error::Complaint;
+use super::super::file;
+use super::super::value::{At, Time, permille};
+use crate::engine::NodeRules;
+
+/// What the file says over what holds without it.
+pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
+    let default = Node::default();
+    let file::Node {
+        tick,
+        verdict_ttl,
+        max_endpoints,
+        socket,
+        socket_group,
+        pin_dir,
+        rescan,
+        brakes,
+    } = file;
+    let second = Duration::from_secs(1);
+    let tick = within("tick", tick, default.tick, second / 100, 10 * second)?;
+    let verdict_ttl =
+        within("verdict_ttl", verdict_ttl, default.verdict_ttl, tick * 3, 60 * second)?;
+    let rescan = within("rescan", rescan, default.rescan, second / 20, 600 * second)?;
+    Ok(Node {
+        tick,
+        verdict_ttl,
+        max_endpoints: number(
+            "max_endpoints",
+            max_endpoints,
+            default.max_endpoints,
+            1..=shedder_common::map::MAX_SLOTS,
+        )?,
+        socket: socket.map_or(default.socket, PathBuf::from),
+        socket_group,
+        pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
+        rescan,
+        rules: node_rules(brakes.unwrap_or_default(), &default.rules)?,
+    })
+}
+
+fn node_rules(brakes: file::Brakes, default: &NodeRules) -> Result<NodeRules, Complaint> {
+    let file::Brakes { trips_per_minute, refusals_per_second, caller_refused, suspect } = brakes;
+    let share = |field: &str, given: Option<At<f64>>, default| {
+        let Some(given) = given else { return Ok(default) };
+        let field = format!("brakes.{field}");
+        let permille = permille(&field, &given)?;
+        // Nothing at all would stop at the first, which no one can mean.
+        if permille == 0 {
+            let message = format!("{field} is {}, outside 0.001 to 1", given.value);
+            return Err(given.complaint(message));
+        }
+        Ok(permille)
+    };
+    Ok(NodeRules {
+        trips_per_minute: number(
+            "brakes.trips_per_minute",
+            trips_per_minute,
+            default.trips_per_minute,
+            1..=1_000_000,
+        )?,
+        refusals_per_second: number(
+            "brakes.refusals_per_second",
+            refusals_per_second,
+            default.refusals_per_second,
+            1..=1_000_000_000,
+        )?,
+        caller_refused_permille: share(
+            "caller_refused",
+            caller_refused,
+            default.caller_refused_permille,
+        )?,
+        suspect_permille: share("suspect", suspect, default.suspect_permille)?,
+    })
+}
+
+fn within(
+    field: &str,
+    given: Option<Time>,
+    default: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Complaint> {
+    let Some(given) = given else { return Ok(default.clamp(least, most)) };
+    let duration = given.duration();
+    if (least..=most).contains(&duration) {
+        return Ok(duration);
+    }
+    Err(given.complaint(format!("{field} is {duration:?}, outside {least:?} to {most:?}")))
+}
+
+fn number<T: Copy + PartialOrd + Display>(
+    field: &str,
+    given: Option<At<T>>,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Result<T, Complaint> {
+    let Some(given) = given else { return Ok(default) };
+    if range.contains(&given.value) {
+        return Ok(given.value);
+    }
+    let (value, least, most) = (given.value, range.start(), range.end());
+    Err(given.complaint(format!("{field} is {value}, outside {least} to {most}")))
+}

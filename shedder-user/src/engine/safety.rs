@@ -1,0 +1,440 @@
+//! What keeps many breakers together from doing harm that each by itself could not see: a cap on
+//! what may be open, who else sees the fault, and brakes for the node as a whole.
+//!
+//! Invariant: it objects, it never trips anything by itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shedder_common::time::Monotonic;
+
+use super::CellId;
+use super::breaker::Breaker;
+use super::cells::Cells;
+use super::evidence::Counts;
+use super::notice::{Brake, Notice};
+use super::peers::Peers;
+use super::policy::{Lone, ScopeRule, ShedAction};
+use super::state::State;
+use super::tally::Tally;
+use super::transition::{Restraint, Scope};
+
+/// Where a breaker belongs. The numbers are the shell's; only their equality matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Who calls.
+    pub caller: u32,
+    /// What is called.
+    pub service: u32,
+    /// Where: the same number for every caller of an address and port.
+    pub endpoint: u32,
+}
+
+/// Limits for the node as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRules {
+    /// New trips within a minute.
+    pub trips_per_minute: u32,
+    /// Connects refused within a second.
+    pub refusals_per_second: u64,
+    /// The share of a caller's connects that may be refused over a minute, in thousandths.
+    pub caller_refused_permille: u16,
+    /// The share of the services in use, in thousandths, that must go bad at once for the fault to
+    /// be taken for the node's own.
+    pub suspect_permille: u16,
+}
+
+impl Default for NodeRules {
+    fn default() -> Self {
+        Self {
+            trips_per_minute: 10,
+            refusals_per_second: 10_000,
+            caller_refused_permille: 500,
+            suspect_permille: 500,
+        }
+    }
+}
+
+/// Memory of what the node as a whole has done.
+#[derive(Debug)]
+pub(super) struct Safety {
+    rules: NodeRules,
+    groups: BTreeMap<(u32, u32), Group>,
+    endpoints: BTreeMap<u32, Vec<CellId>>,
+    services: BTreeMap<u32, Service>,
+    callers: BTreeMap<u32, Tally>,
+    refusals: Tally,
+    trips: Tally,
+    braking: Option<Brake>,
+    is_suspect: bool,
+}
+
+/// The endpoints of one service, for one caller.
+#[derive(Debug)]
+struct Group {
+    cells: Vec<CellId>,
+    /// Connects of the caller to it, and how many of them were refused wrongly.
+    ledger: Tally,
+    /// What its endpoints have in common, as reckoned at the last look.
+    peers: Option<(Monotonic, Peers)>,
+    is_panicking: bool,
+    is_suspended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    traffic: Option<Monotonic>,
+    degraded: Option<Monotonic>,
+}
+
+/// What may be done about a wish to open.
+#[derive(Debug)]
+pub(super) enum Ruling {
+    /// Open, and these callers of the same endpoint with it.
+    Open { scope: Scope, with: Vec<CellId>, yields: Option<CellId> },
+    /// Shed a share only.
+    Throttle { scope: Scope, restraint: Restraint },
+    /// Leave everything as it is.
+    Nothing,
+}
+
+impl Safety {
+    pub(super) fn new(rules: NodeRules) -> Self {
+        Self {
+            rules,
+            groups: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            services: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            refusals: Tally::new(SECOND * 5),
+            trips: Tally::new(MINUTE),
+            braking: None,
+            is_suspect: false,
+        }
+    }
+
+    pub(super) fn insert(&mut self, cell: CellId, place: Place) {
+        let group = self.groups.entry((place.caller, place.service)).or_insert_with(|| Group {
+            cells: Vec::new(),
+            ledger: Tally::new(LEDGER),
+            peers: None,
+            is_panicking: false,
+            is_suspended: false,
+        });
+        group.cells.push(cell);
+        self.endpoints.entry(place.endpoint).or_default().push(cell);
+        self.services.entry(place.service).or_default();
+    }
+
+    pub(super) fn remove(&mut self, cell: CellId, place: Place) {
+        if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
+            group.cells.retain(|other| *other != cell);
+        }
+        if let Some(cells) = self.endpoints.get_mut(&place.endpoint) {
+            cells.retain(|other| *other != cell);
+        }
+    }
+
+    /// The cells of one caller and service.
+    pub(super) fn group(&self, place: Place) -> &[CellId] {
+        self.groups.get(&(place.caller, place.service)).map_or(&[], |group| &group.cells)
+    }
+
+    /// What the endpoints of one caller and service have in common, reckoned once for each look.
+    pub(super) fn peers(&mut self, place: Place, all: &Cells, now: Monotonic) -> Peers {
+        let Some(group) = self.groups.get_mut(&(place.caller, place.service)) else {
+            return Peers::of(Vec::new());
+        };
+        if let Some((at, peers)) = group.peers
+            && at == now
+        {
+            return peers;
+        }
+        let measure = |cell: &CellId| all.breaker(*cell)?.measure(now);
+        let peers = Peers::of(group.cells.iter().filter_map(measure).collect());
+        group.peers = Some((now, peers));
+        peers
+    }
+
+    /// Whether the group's policy has been suspended.
+    pub(super) fn is_suspended(&self, place: Place) -> bool {
+        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_suspended)
+    }
+
+    /// Whether so much of the service fails that shedding protects nobody.
+    pub(super) fn is_panicking(&self, place: Place) -> bool {
+        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_panicking)
+    }
+
+    /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
+    pub(super) fn observe(
+        &mut self,
+        place: Place,
+        counts: &Counts,
+        enforces: bool,
+        now: Monotonic,
+    ) {
+        if counts.attempts() > 0
+            && let Some(service) = self.services.get_mut(&place.service)
+        {
+            service.traffic = Some(now);
+        }
+        if counts.connects == 0 && counts.shed == 0 {
+            return;
+        }
+        let refused = if enforces { counts.shed } else { 0 };
+        let caller = self.callers.entry(place.caller).or_insert_with(|| Tally::new(MINUTE));
+        caller.add([counts.connects, refused], now);
+        self.refusals.add([refused, 0], now);
+        if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
+            group.ledger.add([counts.connects, 0], now);
+        }
+    }
+
+    /// What may be done about a breaker's wish to open.
+    pub(super) fn rule(
+        &mut self,
+        cell: CellId,
+        severity: f64,
+        all: &Cells,
+        now: Monotonic,
+        notices: &mut Vec<Notice>,
+    ) -> Ruling {
+        let (Some(place), Some(breaker)) = (all.place(cell), all.breaker(cell)) else {
+            return Ruling::Nothing;
+        };
+        if let Some(service) = self.services.get_mut(&place.service) {
+            service.degraded = Some(now);
+        }
+        if self.suspect(now, notices) || self.brake(place, now, notices) {
+            return Ruling::Nothing;
+        }
+        let (scope, with) = self.scope(cell, place, all, now);
+        match self.restrain(cell, place, breaker, severity, all, now) {
+            Ok(yields) => Ruling::Open { scope, with, yields },
+            Err(restraint) => Ruling::Throttle { scope, restraint },
+        }
+    }
+
+    /// Counts a trip that was carried out.
+    pub(super) fn tripped(&mut self, now: Monotonic) {
+        self.trips.add([1, 0], now);
+    }
+
+    /// What keeps a breaker from opening for a reason that is none of its own rules.
+    pub(super) fn restraint(
+        &self,
+        cell: CellId,
+        all: &Cells,
+        now: Monotonic,
+    ) -> Result<(), Restraint> {
+        let (Some(place), Some(breaker)) = (all.place(cell), all.breaker(cell)) else {
+            return Ok(());
+        };
+        self.restrain(cell, place, breaker, 0.0, all, now).map(drop)
+    }
+
+    /// Adds refusals that were wrong; whether the policy has to stop enforcing by that.
+    pub(super) fn refused_falsely(
+        &mut self,
+        cell: CellId,
+        count: u64,
+        all: &Cells,
+        now: Monotonic,
+    ) -> Option<Notice> {
+        let place = all.place(cell)?;
+        let permille = all.breaker(cell)?.policy().safety.false_refusals_permille?;
+        let group = self.groups.get_mut(&(place.caller, place.service))?;
+        group.ledger.add([0, count], now);
+        let [connects, refused] = group.ledger.sums(now);
+        let is_over = refused >= FEW_REFUSALS
+            && refused.saturating_mul(1000) > connects.saturating_mul(permille.into());
+        if !is_over || group.is_suspended {
+            return None;
+        }
+        group.is_suspended = true;
+        Some(Notice::Suspended { cell, refused, connects, at: now })
+    }
+
+    /// Lets a suspended policy enforce again; whether it was suspended.
+    pub(super) fn resume(&mut self, place: Place) -> bool {
+        let Some(group) = self.groups.get_mut(&(place.caller, place.service)) else { return false };
+        group.ledger = Tally::new(LEDGER);
+        std::mem::take(&mut group.is_suspended)
+    }
+
+    /// Notes how much of a service fails after a change to `cell`.
+    pub(super) fn reckon_panic(
+        &mut self,
+        cell: CellId,
+        all: &Cells,
+        now: Monotonic,
+    ) -> Option<Notice> {
+        let place = all.place(cell)?;
+        let percent = all.breaker(cell)?.policy().safety.panic_percent?;
+        let group = self.groups.get_mut(&(place.caller, place.service))?;
+        let breakers = || group.cells.iter().filter_map(|cell| all.breaker(*cell));
+        let active = breakers().filter(|other| other.is_in_use(MINUTE, now)).count();
+        let failing = breakers().filter(|other| is_failing(other)).count();
+        let is_panicking = active > 0 && failing * 100 >= active * usize::from(percent);
+        if is_panicking == group.is_panicking {
+            return None;
+        }
+        group.is_panicking = is_panicking;
+        Some(Notice::Panic { cell, is_over: !is_panicking, failing, active, at: now })
+    }
+
+    /// Whether most services go bad at once: then the node is at fault, or its network.
+    fn suspect(&mut self, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
+        let recent = |at: Option<Monotonic>| at.is_some_and(|at| now.since(at) <= SUSPECT_WINDOW);
+        let active = self.services.values().filter(|service| recent(service.traffic)).count();
+        let degraded = self
+            .services
+            .values()
+            .filter(|service| recent(service.traffic) && recent(service.degraded))
+            .count();
+        let is_suspect = active >= MIN_SERVICES
+            && degraded * 1000 >= active * usize::from(self.rules.suspect_permille);
+        if is_suspect != self.is_suspect {
+            self.is_suspect = is_suspect;
+            notices.push(Notice::NodeSuspect { is_over: !is_suspect, degraded, active, at: now });
+        }
+        is_suspect
+    }
+
+    /// Whether the node has shed as much as it may.
+    fn brake(&mut self, place: Place, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
+        let [trips, _] = self.trips.sums(now);
+        let [refusals, _] = self.refusals.sums(now);
+        let [connects, refused] =
+            self.callers.get(&place.caller).map_or([0, 0], |tally| tally.sums(now));
+        let brake = if trips >= self.rules.trips_per_minute.into() {
+            Some(Brake::Trips { trips, limit: self.rules.trips_per_minute })
+        } else if refusals / 5 > self.rules.refusals_per_second {
+            let limit = self.rules.refusals_per_second;
+            Some(Brake::Refusals { per_second: refusals / 5, limit })
+        } else if refused >= FEW_REFUSALS
+            && refused.saturating_mul(1000)
+                > connects.saturating_mul(self.rules.caller_refused_permille.into())
+        {
+            let limit_permille = self.rules.caller_refused_permille;
+            Some(Brake::Caller { caller: place.caller, refused, connects, limit_permille })
+        } else {
+            None
+        };
+        let kind = |brake: &Option<Brake>| brake.as_ref().map(std::mem::discriminant);
+        if kind(&brake) != kind(&self.braking) {
+            notices.push(match (&brake, &self.braking) {
+                (Some(brake), _) => Notice::Brake { brake: *brake, is_over: false, at: now },
+                (None, Some(was)) => Notice::Brake { brake: *was, is_over: true, at: now },
+                (None, None) => unreachable!("their kinds differ"),
+            });
+        }
+        self.braking = brake;
+        brake.is_some()
+    }
+
+    /// Whose fault it is: this caller's alone, or the endpoint's.
+    fn scope(
+        &self,
+        cell: CellId,
+        place: Place,
+        all: &Cells,
+        now: Monotonic,
+    ) -> (Scope, Vec<CellId>) {
+        let others = self.endpoints.get(&place.endpoint).map_or(&[][..], Vec::as_slice);
+        let others = others.iter().copied().filter(|other| *other != cell);
+        let (mut failing, mut fine, mut unsure) = (0, 0, Vec::new());
+        for other in others {
+            let Some(breaker) = all.breaker(other) else { continue };
+            if is_failing(breaker) {
+                failing += 1;
+            } else if breaker.is_served_well(now) {
+                fine += 1;
+            } else if breaker.is_in_use(MINUTE, now) && breaker.stage_state() == State::Closed {
+                unsure.push(other);
+            }
+        }
+        let decides_together = |cell: &CellId| {
+            all.breaker(*cell)
+                .is_some_and(|breaker| breaker.policy().safety.scope == ScopeRule::Endpoint)
+        };
+        if failing > 0 && decides_together(&cell) {
+            unsure.retain(decides_together);
+            return (Scope::Endpoint { callers: failing + 1 }, unsure);
+        }
+        let scope = if fine > 0 { Scope::Cell { fine } } else { Scope::OnlyCaller };
+        (scope, Vec::new())
+    }
+
+    /// Why a breaker must not open, or the breaker that must yield to it.
+    fn restrain(
+        &self,
+        cell: CellId,
+        place: Place,
+        breaker: &Breaker,
+        severity: f64,
+        all: &Cells,
+        now: Monotonic,
+    ) -> Result<Option<CellId>, Restraint> {
+        let rule = &breaker.policy().safety;
+        let others = || self.group(place).iter().copied().filter(|other| *other != cell);
+        // A redirect uses every endpoint there is.
+        let redirects = matches!(breaker.policy().shed, ShedAction::Redirect(_));
+        let in_use = others()
+            .filter_map(|other| all.breaker(other))
+            .filter(|other| redirects || other.is_in_use(MINUTE, now))
+            .count();
+        if in_use == 0 {
+            return match rule.lone {
+                Lone::Open => Ok(None),
+                Lone::Throttle => Err(Restraint::Lone),
+            };
+        }
+        let active = in_use + 1;
+        let is_open = |other: &CellId| {
+            all.breaker(*other).is_some_and(|breaker| {
+                matches!(breaker.stage_state(), State::Open | State::HalfOpen)
+            })
+        };
+        let open = others().filter(is_open).count();
+        let least = usize::from(active >= 3);
+        let allowed = (active * usize::from(rule.max_open_percent) / 100).max(least);
+        if open < allowed {
+            return Ok(None);
+        }
+        let mildest = others()
+            .filter_map(|other| all.breaker(other).map(|breaker| (other, breaker)))
+            .filter(|(_, breaker)| breaker.stage_state() == State::Open)
+            .min_by(|(_, a), (_, b)| a.severity().total_cmp(&b.severity()));
+        if let Some((other, mildest)) = mildest
+            && allowed > 0
+            && severity > mildest.severity() + CLEARLY
+        {
+            return Ok(Some(other));
+        }
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Err(Restraint::Cap {
+            open: count(open),
+            active: count(active),
+            percent: rule.max_open_percent,
+        })
+    }
+}
+
+fn is_failing(breaker: &Breaker) -> bool {
+    matches!(breaker.stage_state(), State::Open | State::HalfOpen | State::Throttled)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+/// Over this time wrong refusals are held against a policy.
+const LEDGER: Duration = Duration::from_mins(10);
+/// Services that go bad within this time go bad at once.
+const SUSPECT_WINDOW: Duration = Duration::from_secs(10);
+/// With fewer services than this there is no telling whose fault it is.
+const MIN_SERVICES: usize = 3;
+/// Fewer refusals than this are no share of anything.
+const FEW_REFUSALS: u64 = 20;
+/// A reason must be worse by this to take another's place.
+const CLEARLY: f64 = 0.05;
