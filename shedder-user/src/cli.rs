@@ -10,6 +10,7 @@ mod output;
 mod overrides;
 mod presets;
 mod run;
+mod simulate;
 mod status;
 
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// List the presets, or show everything one of them sets
     Presets(presets::Presets),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Simulate(simulate::Simulate),
 }
 
 /// How to reach the daemon.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Doctor(command) => command.execute(),
         Command::Presets(command) => command.execute(),
+        Command::Simulate(command) => command.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod presets;
 mod rules;
+mod standalone;
 mod validate;
 mod value;
 
@@ -22,8 +23,10 @@ use std::time::Duration;
 use crate::engine::{NodeRules, Policy};
 
 pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
+pub(crate) use self::error::Complaint;
 pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
+pub(crate) use self::value::{At, Text, Time};
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]

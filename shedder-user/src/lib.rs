@@ -2,6 +2,7 @@
 //!
 //! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
+//! [`simulation`] puts a model in the place of the kernel and of time.
 
 pub mod api;
 pub mod cli;
@@ -10,3 +11,5 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod kernel;
+pub mod simulation;
+mod verdict_row;

@@ -18,13 +18,13 @@ pub struct ConfigError {
 
 /// A complaint that knows its bytes but not yet their line.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     span: Option<Range<usize>>,
     message: String,
 }
 
 impl ConfigError {
-    pub(super) fn unreadable(path: &Path, source: &io::Error) -> Self {
+    pub(crate) fn unreadable(path: &Path, source: &io::Error) -> Self {
         Self {
             file: path.display().to_string(),
             place: None,
@@ -46,22 +46,22 @@ impl std::error::Error for ConfigError {}
 
 impl Complaint {
     /// About the bytes `span`, if they are known.
-    pub(super) fn maybe_at(span: Option<Range<usize>>, message: impl fmt::Display) -> Self {
+    pub(crate) fn maybe_at(span: Option<Range<usize>>, message: impl fmt::Display) -> Self {
         Self { span, message: message.to_string() }
     }
 
     /// About the file as a whole.
-    pub(super) fn whole(message: impl fmt::Display) -> Self {
+    pub(crate) fn whole(message: impl fmt::Display) -> Self {
         Self { span: None, message: message.to_string() }
     }
 
     /// The same complaint, about `span` if it had no place of its own.
-    pub(super) fn or_at(self, span: Option<Range<usize>>) -> Self {
+    pub(crate) fn or_at(self, span: Option<Range<usize>>) -> Self {
         Self { span: self.span.or(span), ..self }
     }
 
     /// Turns bytes into line and column.
-    pub(super) fn locate(self, file: &str, text: &str) -> ConfigError {
+    pub(crate) fn locate(self, file: &str, text: &str) -> ConfigError {
         let place = self.span.map(|span| place(text, span.start));
         ConfigError { file: file.to_owned(), place, message: self.message }
     }

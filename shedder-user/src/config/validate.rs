@@ -15,7 +15,11 @@ use crate::engine::{Mode, Policy};
 mod node;
 
 pub(super) fn config(text: &str) -> Result<Config, Complaint> {
-    let file: File = toml::from_str(text)?;
+    file(toml::from_str(text)?, text)
+}
+
+/// Checks what was read from `text`.
+pub(super) fn file(file: File, text: &str) -> Result<Config, Complaint> {
     let node = node::node(file.node.unwrap_or_default())?;
     unique("caller", file.caller.iter().map(|caller| &caller.name))?;
     unique("service", file.service.iter().map(|service| &service.name))?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what has been read is of its type; only its range is still open.
 
+use std::cmp::Ordering;
 use std::fmt::Display;
 use std::ops::Range;
 use std::time::Duration;
@@ -14,34 +15,55 @@ use super::error::Complaint;
 
 /// A value and its place, if it comes from the file and not from a preset.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) span: Option<Range<usize>>,
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Option<Range<usize>>,
 }
 
 /// Text with its place.
-pub(super) type Text = At<String>;
+pub(crate) type Text = At<String>;
 
 /// A duration such as `"1m 30s"`, with its place.
-pub(super) type Time = At<Period>;
+pub(crate) type Time = At<Period>;
 
 /// A duration as people write it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Period(Duration);
+pub(crate) struct Period(Duration);
 
 /// The errno of a refused connect, by name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal(pub(super) Errno);
 
+/// By value alone.
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for At<T> {}
+
+impl<T: Ord> PartialOrd for At<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Ord for At<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.cmp(&other.value)
+    }
+}
+
 impl<T> At<T> {
     /// A complaint about this value.
-    pub(super) fn complaint(&self, message: impl Display) -> Complaint {
+    pub(crate) fn complaint(&self, message: impl Display) -> Complaint {
         Complaint::maybe_at(self.span.clone(), message)
     }
 }
 
 impl Time {
-    pub(super) const fn duration(&self) -> Duration {
+    pub(crate) const fn duration(&self) -> Duration {
         self.value.0
     }
 }

@@ -1,4 +1,4 @@
-//! The engine decides and nothing else: no clock, no file, no network, no kernel, no log.
+//! The engine, and the simulation around it, decide and nothing else: no clock, no file, no network, no kernel, no log.
 //!
 //! Invariant: what is forbidden in a path is also forbidden inside a grouped `use`.
 
@@ -8,9 +8,14 @@ use super::Finding;
 use super::rust_source::Layers;
 use super::text::{has_word, numbered};
 
-/// Whether a file, relative to the root of the checkout, belongs to the engine.
+/// Whether a file, relative to the root of the checkout, belongs to the engine or the simulation,
+/// whose tests read files.
 pub(super) fn applies_to(path: &Path) -> bool {
-    path == Path::new("shedder-user/src/engine.rs") || path.starts_with("shedder-user/src/engine")
+    let is_in = |module: &str| {
+        let module = Path::new("shedder-user/src").join(module);
+        path == module.with_extension("rs") || path.starts_with(module)
+    };
+    is_in("engine") || is_in("simulation") && !path.ends_with("tests.rs")
 }
 
 /// Everything impure in one file of the engine.
@@ -39,7 +44,7 @@ pub(super) fn check(content: &str) -> Vec<Finding> {
 fn impure(line: usize, what: &str) -> Finding {
     Finding::new(
         line,
-        format!("`{what}` in the engine: let the caller pass the value in, or act on the result"),
+        format!("`{what}` in pure code: let the caller pass the value in, or act on the result"),
     )
 }
 

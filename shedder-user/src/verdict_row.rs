@@ -1,0 +1,150 @@
+//! From a directive of the engine to the row the kernel reads: the same function for the daemon and
+//! for a simulation.
+
+use std::collections::BTreeMap;
+
+use shedder_common::time::{Monotonic, nanos};
+use shedder_common::verdict::{Action, Verdict, VerdictWord};
+
+use crate::engine::{CellId, Directive, Engine, Policy, ShedAction};
+
+/// Whose row it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant<'a> {
+    /// Its rules.
+    pub(crate) policy: &'a Policy,
+    /// The tenancy of the slot.
+    pub(crate) generation: u32,
+    /// Jiffies in a second; nothing when no policy holds connects.
+    pub(crate) jiffies_per_second: Option<u32>,
+}
+
+/// The row that carries out `directive` until `expires`.
+pub(crate) fn row(
+    tenant: &Tenant<'_>,
+    directive: &Directive,
+    action: Action,
+    token_limit: u64,
+    expires: Monotonic,
+) -> Verdict {
+    let word = VerdictWord {
+        action,
+        observe: directive.observe,
+        half_open: directive.tokens.is_some(),
+        admit_permille: directive.admit_permille,
+        epoch: directive.epoch,
+    };
+    let hold = match action {
+        Action::Delay(milliseconds) => {
+            Hold::new(milliseconds, tenant.jiffies_per_second.unwrap_or(0))
+        }
+        Action::Allow | Action::Deny(_) | Action::Redirect(_) => Hold::default(),
+    };
+    let policy = tenant.policy;
+    Verdict {
+        word: word.pack(),
+        expires_ns: expires.as_nanos(),
+        token_limit,
+        caller_timeout_ns: nanos(policy.caller_timeout),
+        slow_ns: policy.slow_after().map_or(0, nanos),
+        generation: tenant.generation,
+        failure_run_limit: directive.failure_run_limit,
+        turns_to_skip: u32::from(policy.turns_to_skip),
+        hold_jiffies: hold.jiffies,
+        hold_slack_ns: hold.slack_ns,
+        reserved: 0,
+    }
+}
+
+/// What the kernel does with a connect that is shed, given a healthy sibling. Without one to go
+/// to, it is denied.
+pub(crate) fn action(shed: Option<ShedAction>, sibling: Option<CellId>) -> Action {
+    match shed {
+        None => Action::Allow,
+        Some(ShedAction::Deny(errno)) => Action::Deny(errno),
+        Some(ShedAction::Delay(milliseconds)) => Action::Delay(milliseconds),
+        Some(ShedAction::Redirect(errno)) => sibling
+            .and_then(|CellId(slot)| u16::try_from(slot).ok())
+            .map_or(Action::Deny(errno), Action::Redirect),
+    }
+}
+
+/// Cells that may stand in for each other: caller, service, and whether they speak IPv4.
+pub(crate) type Group = (usize, usize, bool);
+
+/// Where redirects may go: for each group its first two healthy cells, in the order given, in
+/// which fallbacks come last. Two, so that a cell that is one of them finds the other.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings(BTreeMap<Group, Vec<CellId>>);
+
+impl Siblings {
+    /// Finds them among `cells`.
+    pub(crate) fn find<'a>(
+        cells: impl Iterator<Item = (CellId, Group, &'a Policy)>,
+        engine: &Engine,
+    ) -> Self {
+        let mut found: BTreeMap<_, Vec<CellId>> = BTreeMap::new();
+        for (cell, group, policy) in cells {
+            if !matches!(policy.shed, ShedAction::Redirect(_)) {
+                continue;
+            }
+            let healthy = found.entry(group).or_default();
+            if healthy.len() < 2 && engine.is_healthy(cell) {
+                healthy.push(cell);
+            }
+        }
+        Self(found)
+    }
+
+    /// The sibling of a cell.
+    pub(crate) fn of(&self, cell: CellId, group: Group) -> Option<CellId> {
+        self.0.get(&group)?.iter().copied().find(|other| *other != cell)
+    }
+}
+
+/// How a hold is timed.
+///
+/// The kernel's timer wheel fires late, never early: by up to one step of the level the timer falls
+/// into, which is 1, 8, 64, … jiffies wide (`kernel/time/timer.c`). Asking for half a step less
+/// makes the error as often early as late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Hold {
+    jiffies: u32,
+    slack_ns: u32,
+}
+
+impl Hold {
+    fn new(milliseconds: u16, jiffies_per_second: u32) -> Self {
+        let Some(jiffy_ns) = 1_000_000_000_u32.checked_div(jiffies_per_second) else {
+            return Self::default();
+        };
+        let wanted = (u32::from(milliseconds) * jiffies_per_second / 1000).max(1);
+        let level = wanted.ilog2().saturating_sub(3) / 3;
+        let early = (1 << (3 * level) >> 1_u32).max(1).min(wanted - 1);
+        // Never more than half of the hold, or a short one would not hold at all.
+        let half_ns = u32::from(milliseconds).saturating_mul(500_000);
+        let slack_ns = jiffy_ns.saturating_mul(early + 1).min(half_ns);
+        Self { jiffies: wanted - early, slack_ns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_asks_for_half_a_timer_step_less() {
+        let hold = |milliseconds| {
+            let Hold { jiffies, slack_ns } = Hold::new(milliseconds, 250);
+            (jiffies, slack_ns / 1_000_000)
+        };
+        assert_eq!(hold(4), (1, 2));
+        assert_eq!(hold(8), (1, 4));
+        assert_eq!(hold(20), (4, 8));
+        // From 64 jiffies on, the wheel turns in steps of eight.
+        assert_eq!(hold(252), (62, 8));
+        assert_eq!(hold(256), (60, 20));
+        assert_eq!(hold(2_048), (480, 132));
+        assert_eq!(Hold::new(100, 0), Hold::default());
+    }
+}
