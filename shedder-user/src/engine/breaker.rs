@@ -333,7 +333,7 @@ impl Breaker {
     fn conclude(&mut self, conclusion: Conclusion, now: Monotonic) -> Judgement {
         match conclusion {
             Conclusion::Recover(cause) => {
-                let falsely_refused = self.falsely_refused();
+                let falsely_refused = self.falsely_refused(now);
                 Judgement { falsely_refused, ..self.recover(cause, now).into() }
             }
             Conclusion::Reopen(cause) => {
@@ -345,10 +345,12 @@ impl Breaker {
 
     /// Refusals since the trip that would have succeeded, if what the probes found was so all
     /// along. Where probes had failed before, the endpoint was truly down.
-    fn falsely_refused(&self) -> u64 {
+    fn falsely_refused(&self, now: Monotonic) -> u64 {
         let Stage::HalfOpen(probing) = &self.stage else { return 0 };
         let (successes, probes) = probing.share_of_successes();
-        if self.has_failed_probes { 0 } else { self.refused * successes / probes.max(1) }
+        // Damping takes care of one that comes and goes.
+        let is_real = self.has_failed_probes || self.flaps.is_flapping(now);
+        if is_real { 0 } else { self.refused * successes / probes.max(1) }
     }
 
     fn recover(&mut self, cause: Cause, now: Monotonic) -> Option<Change> {

@@ -75,6 +75,8 @@ struct Group {
     cells: Vec<CellId>,
     /// Connects of the caller to it, and how many of them were refused wrongly.
     ledger: Tally,
+    /// Trips, and zero: those that the first probes refuted.
+    refuted: Tally,
     /// What its endpoints have in common, as reckoned at the last look.
     peers: Option<(Monotonic, Peers)>,
     is_panicking: bool,
@@ -117,6 +119,7 @@ impl Safety {
         let group = self.groups.entry((place.caller, place.service)).or_insert_with(|| Group {
             cells: Vec::new(),
             ledger: Tally::new(LEDGER),
+            refuted: Tally::new(LEDGER),
             peers: None,
             is_panicking: false,
             is_suspended: false,
@@ -246,8 +249,12 @@ impl Safety {
         let permille = all.breaker(cell)?.policy().safety.false_refusals_permille?;
         let group = self.groups.get_mut(&(place.caller, place.service))?;
         group.ledger.add([0, count], now);
+        group.refuted.add([1, 0], now);
         let [connects, refused] = group.ledger.sums(now);
-        let is_over = refused >= FEW_REFUSALS
+        let [trips, _] = group.refuted.sums(now);
+        // A short outage looks like a trip that was wrong; that it happens again and again does not.
+        let is_over = trips >= MANY_REFUTED
+            && refused >= FEW_REFUSALS
             && refused.saturating_mul(1000) > connects.saturating_mul(permille.into());
         if !is_over || group.is_suspended {
             return None;
@@ -260,6 +267,7 @@ impl Safety {
     pub(super) fn resume(&mut self, place: Place) -> bool {
         let Some(group) = self.groups.get_mut(&(place.caller, place.service)) else { return false };
         group.ledger = Tally::new(LEDGER);
+        group.refuted = Tally::new(LEDGER);
         std::mem::take(&mut group.is_suspended)
     }
 
@@ -436,5 +444,7 @@ const SUSPECT_WINDOW: Duration = Duration::from_secs(10);
 const MIN_SERVICES: usize = 3;
 /// Fewer refusals than this are no share of anything.
 const FEW_REFUSALS: u64 = 20;
+/// So many trips within the ledger must have been refuted by their first probes.
+const MANY_REFUTED: u64 = 5;
 /// A reason must be worse by this to take another's place.
 const CLEARLY: f64 = 0.05;

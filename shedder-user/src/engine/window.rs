@@ -152,13 +152,16 @@ impl Window {
         counts
     }
 
-    /// As [`Window::counts`], but where fewer than [`FEW`] outcomes lie within the span, it looks
-    /// further back for that many, up to a minute.
-    pub(super) fn stretched_counts(&self, now: Monotonic) -> Counts {
+    /// As [`Window::counts`], but where fewer than [`FEW`] outcomes lie within the span, `known`
+    /// besides, it looks further back for that many, up to a minute.
+    pub(super) fn stretched_counts(&self, known: u64, now: Monotonic) -> Counts {
         let mut counts = Counts::default();
         let within = self.recent(now).count();
         for (place, slice) in self.slices.iter().rev().enumerate() {
-            if place >= within && (counts.attempts() >= FEW || !self.may_stretch_to(slice, now)) {
+            if place >= within
+                && (counts.attempts().saturating_add(known) >= FEW
+                    || !self.may_stretch_to(slice, now))
+            {
                 break;
             }
             counts += &slice.counts;
@@ -361,10 +364,10 @@ mod tests {
             window.add(&outcomes(0, 1), at(seconds * 1_000));
         }
         assert_eq!(seen(window.counts(at(55_000))), (1, 1));
-        assert_eq!(seen(window.stretched_counts(at(55_000))), (4, 4));
+        assert_eq!(seen(window.stretched_counts(0, at(55_000))), (4, 4));
         // A minute is the most it looks back.
-        assert_eq!(seen(window.stretched_counts(at(61_000))), (3, 3));
-        assert_eq!(seen(window.stretched_counts(at(200_000))), (0, 0));
+        assert_eq!(seen(window.stretched_counts(0, at(61_000))), (3, 3));
+        assert_eq!(seen(window.stretched_counts(0, at(200_000))), (0, 0));
     }
 
     #[test]
@@ -373,7 +376,7 @@ mod tests {
         window.add(&outcomes(9, 0), at(1_000));
         window.add(&outcomes(0, 2), at(20_000));
         window.add(&outcomes(0, 3), at(40_000));
-        assert_eq!(seen(window.stretched_counts(at(41_000))), (5, 5));
+        assert_eq!(seen(window.stretched_counts(0, at(41_000))), (5, 5));
         window.add(&outcomes(0, 4), at(45_000));
         assert_eq!(window.slices.len(), 3);
     }

@@ -188,17 +188,24 @@ fn a_policy_that_refuses_wrongly_suspends_itself() {
     policy.safety.false_refusals_permille = Some(10);
     let mut stage = Stage::new(&policy, &FIVE);
     stage.play(&all_in_use(5));
-    stage.play("100 c1 fail 5\n 500 c1 asked 100 100\n 1200 c1 probe 3 3 0");
-    stage.expect(
-        "100 c1 closed -> open, level 1: 5 failures in a row (limit 5)
-         1100 c1 open -> half_open, level 1: the open time has passed; probing
-         1200 c1 half_open -> closed, level 1: 3 of 3 probes succeeded
-         notice: of 155 connects in ten minutes about 100 were refused although they would have succeeded: the policy only observes until it is reset",
+    // One trip that the probes refute may have been a short outage; five in a row are none.
+    for cell in 0..5 {
+        assert!(!stage.log.contains("notice"), "{}", stage.log);
+        let [healthy, failed, shed, probed] = [50, 100, 500, 1_200].map(|at| cell * 2_000 + at);
+        let other = (cell + 1) % 5;
+        stage.play(&format!(
+            "{healthy} c{other} ok 300\n {failed} c{cell} fail 5\n {shed} c{cell} asked 100 100\n {probed} c{cell} probe 3 3 0"
+        ));
+    }
+    assert!(
+        stage.log.contains("notice: of 2075 connects in ten minutes about 500 were refused although they would have succeeded: the policy only observes until it is reset"),
+        "{}",
+        stage.log
     );
-    let view = stage.engine.view(CellId(2), at(1_300)).expect("it exists");
+    let view = stage.engine.view(CellId(2), at(10_000)).expect("it exists");
     assert_eq!((view.state, view.is_suspended), (State::Observe, true));
-    stage.play("2000 c1 reset");
-    let view = stage.engine.view(CellId(2), at(2_000)).expect("it exists");
+    stage.play("12000 c1 reset");
+    let view = stage.engine.view(CellId(2), at(12_000)).expect("it exists");
     assert_eq!((view.state, view.is_suspended), (State::Closed, false));
 }
 

@@ -109,6 +109,18 @@ fn unfinished_requests_count_as_failures_by_their_age() {
     opens(confident(), "0 ok 2\n 1100..1300/100 waiting 1200 20", "20 of 22 attempts");
 }
 
+/// Old successes do not outvote what waits: late requests are evidence enough not to look back.
+#[test]
+fn a_hang_is_not_hidden_by_a_stretched_window() {
+    let confident = || vec![failure_share(0.5, 1.96, 1)];
+    opens(confident(), "0..20000/100 ok 20\n 21100..40000/100 waiting 1200 40", "closed -> open");
+    let mut stage = Stage::new(&lasting(confident()), &[(0, 0, 0)]);
+    stage.play("0..20000/100 ok 20\n 21100..32000/100 waiting 1200 40");
+    let tripped: u64 = stage.log.split(' ').next().expect("a time").parse().expect("a time");
+    // When half of the window's outcomes are late ones, and not a minute later.
+    assert!((25_000..31_000).contains(&tripped), "{}", stage.log);
+}
+
 /// ST-7: failures > 50 and share > 0.6 (S0.56).
 #[test]
 fn count_and_rate() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::super::window::Span;
-use super::{Measure, Signal, wilson_lower_bound};
+use super::{Measure, Signal};
 
 /// Why a rule holds, with the numbers that decided. The variants are those of
 /// [`super::Strategy`] and of [`super::super::rule::Rule`].
@@ -166,16 +166,18 @@ impl Reason {
         }
     }
 
-    /// How bad it is, 0 to 1, to tell which endpoints are the worst of a service.
+    /// How bad it is, 0 to 1, to tell which endpoints are the worst of a service: how much goes
+    /// wrong, not how certain that is.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
     pub fn severity(&self) -> f64 {
         // How far a value has passed its limit: nothing at the limit, all at infinity.
         let excess = |value: f64, limit: f64| if value > 0.0 { 1.0 - limit / value } else { 0.0 };
         let severity = match self {
-            Self::Consecutive { failures, .. } => {
-                wilson_lower_bound(*failures, *failures, CONFIDENT)
+            Self::Consecutive { .. } => 1.0,
+            Self::FailureShare { failures, attempts, .. } => {
+                *failures as f64 / (*attempts).max(1) as f64
             }
-            Self::FailureShare { bound, .. } | Self::SlowShare { bound, .. } => *bound,
+            Self::SlowShare { slow, samples, .. } => *slow as f64 / (*samples).max(1) as f64,
             Self::Latency { value, limit, .. } | Self::SloDrift { value, limit, .. } => {
                 excess(value.as_secs_f64(), limit.as_secs_f64())
             }
@@ -341,9 +343,6 @@ pub(in crate::engine) fn time(duration: Duration) -> String {
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
-
-/// The usual 95 %.
-const CONFIDENT: f64 = 1.96;
 
 #[cfg(test)]
 mod tests {

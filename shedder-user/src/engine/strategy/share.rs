@@ -46,10 +46,10 @@ pub(super) fn failure_share(strategy: &Strategy, evidence: &Evidence<'_>) -> Opt
     };
     let window = shrunk.filter(|_| evidence.level >= SHRINK_LEVEL).unwrap_or(window);
     let held = evidence.windows.of(window);
+    let late = late(evidence);
     // With confidence instead of a minimum, little traffic is judged by what there is.
     let counts =
-        if z > 0.0 { held.stretched_counts(evidence.now) } else { held.counts(evidence.now) };
-    let late = late(evidence);
+        if z > 0.0 { held.stretched_counts(late, evidence.now) } else { held.counts(evidence.now) };
     let (failures, attempts) =
         (counts.failures().saturating_add(late), counts.attempts().saturating_add(late));
     let bound = lower_bound(failures, attempts, z, evidence.is_alert);
