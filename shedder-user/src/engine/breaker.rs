@@ -27,7 +27,6 @@ mod view;
 
 use self::probing::{Conclusion, Probing};
 use self::ramp::Ramp;
-use self::standing::is_well;
 use self::throttling::Throttling;
 
 pub use self::view::{Directive, View};
@@ -315,15 +314,13 @@ impl Breaker {
         peers: Option<&Peers>,
         now: Monotonic,
     ) -> Option<(Response, Reason)> {
-        let is_healthy =
-            matches!(self.stage, Stage::Closed) && is_well(&self.windows.longest().counts(now));
         let evidence = Evidence {
             sample,
             windows: &self.windows,
             peers,
             patience: self.policy.caller_timeout,
             is_alert: matches!(self.stage, Stage::Recovering(_)),
-            is_healthy,
+            is_closed: matches!(self.stage, Stage::Closed),
             level: self.level,
             now,
         };

@@ -86,6 +86,24 @@ impl Counts {
         self.successes.saturating_add(self.failures())
     }
 
+    /// Whether fewer than a tenth of the outcomes are failures.
+    pub(super) fn is_well(&self) -> bool {
+        self.failures().saturating_mul(10) < self.attempts().max(1)
+    }
+
+    /// Whether a count has reached its greatest value and may have been cut.
+    pub(super) const fn is_saturated(&self) -> bool {
+        self.connects == u64::MAX
+            || self.shed == u64::MAX
+            || self.successes == u64::MAX
+            || self.refused == u64::MAX
+            || self.timed_out == u64::MAX
+            || self.unreachable == u64::MAX
+            || self.reset == u64::MAX
+            || self.segments == u64::MAX
+            || self.retransmits == u64::MAX
+    }
+
     /// Both with `join`, field by field.
     const fn zip(&self, other: &Self, join: Join) -> Self {
         Self {

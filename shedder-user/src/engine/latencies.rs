@@ -20,6 +20,18 @@ impl Latencies {
         merged
     }
 
+    /// As [`Latencies::of`], of sums with as many samples as there may be.
+    pub(super) fn of_sums(sums: &[(u8, u64)]) -> Self {
+        let mut merged = Self { counts: [0; BUCKETS], samples: 0 };
+        for (bucket, count) in sums {
+            if let Some(total) = merged.counts.get_mut(usize::from(*bucket)) {
+                *total = *count;
+                merged.samples += *count;
+            }
+        }
+        merged
+    }
+
     /// Adds samples. The age of something unfinished is one: it is at least this slow.
     pub(super) fn add(&mut self, more: &Buckets) {
         for (bucket, count) in more {

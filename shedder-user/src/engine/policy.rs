@@ -202,11 +202,15 @@ impl Policy {
     /// The fewest consecutive failures a rule wants to hear of at once; nothing when none counts
     /// them.
     pub fn failure_run_limit(&self) -> Option<u32> {
-        self.strategies().filter_map(Strategy::failure_run_limit).min()
+        self.least(&Strategy::failure_run_limit)
     }
 
     /// The response time over which a probe fails; nothing when no rule limits it.
     pub fn slow_after(&self) -> Option<Duration> {
-        self.strategies().filter_map(Strategy::slow_after).min()
+        self.least(&Strategy::slow_after)
+    }
+
+    fn least<T: Ord>(&self, of: &impl Fn(&Strategy) -> Option<T>) -> Option<T> {
+        self.trip.iter().filter_map(|trip| trip.rule.least(of)).min()
     }
 }

@@ -93,6 +93,29 @@ impl Rule {
         }
     }
 
+    /// The least of what its strategies have, of those that have any. Asked for at every look, so
+    /// that it must not allocate.
+    pub(super) fn least<T: Ord>(&self, of: &impl Fn(&Strategy) -> Option<T>) -> Option<T> {
+        match self {
+            Self::One(strategy) => of(strategy),
+            Self::Any(rules) | Self::All(rules) => {
+                rules.iter().filter_map(|rule| rule.least(of)).min()
+            }
+            Self::Lasting { rule, .. } => rule.least(of),
+        }
+    }
+
+    /// The first strategy that `is_wanted`, without allocating.
+    pub(super) fn find(&self, is_wanted: fn(&Strategy) -> bool) -> Option<&Strategy> {
+        match self {
+            Self::One(strategy) => Some(strategy).filter(|strategy| is_wanted(strategy)),
+            Self::Any(rules) | Self::All(rules) => {
+                rules.iter().find_map(|rule| rule.find(is_wanted))
+            }
+            Self::Lasting { rule, .. } => rule.find(is_wanted),
+        }
+    }
+
     /// Whether the rule holds. Every part is looked at each time, because some of them learn.
     fn assess(
         &self,

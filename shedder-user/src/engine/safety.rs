@@ -60,6 +60,8 @@ impl Default for NodeRules {
 pub(super) struct Safety {
     rules: NodeRules,
     groups: BTreeMap<(u32, u32), Group>,
+    /// Groups that panic, almost always none.
+    panicking: usize,
     endpoints: BTreeMap<u32, Vec<CellId>>,
     services: BTreeMap<u32, Service>,
     callers: BTreeMap<u32, Tally>,
@@ -105,6 +107,7 @@ impl Safety {
         Self {
             rules,
             groups: BTreeMap::new(),
+            panicking: 0,
             endpoints: BTreeMap::new(),
             services: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -166,7 +169,11 @@ impl Safety {
 
     /// Whether so much of the service fails that shedding protects nobody.
     pub(super) fn is_panicking(&self, place: Place) -> bool {
-        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_panicking)
+        self.panicking > 0
+            && self
+                .groups
+                .get(&(place.caller, place.service))
+                .is_some_and(|group| group.is_panicking)
     }
 
     /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
@@ -289,6 +296,7 @@ impl Safety {
             return None;
         }
         group.is_panicking = is_panicking;
+        self.panicking = if is_panicking { self.panicking + 1 } else { self.panicking - 1 };
         Some(Notice::Panic { cell, is_over: !is_panicking, failing, active, at: now })
     }
 

@@ -201,11 +201,18 @@ pub(super) struct Evidence<'a> {
     pub(super) patience: Duration,
     /// Half the evidence is enough: traffic is only just returning.
     pub(super) is_alert: bool,
-    /// Everything is well, so that what is seen is what is usual.
-    pub(super) is_healthy: bool,
+    /// Nothing is shed, so that what is seen may be what is usual.
+    pub(super) is_closed: bool,
     /// Trips remembered.
     pub(super) level: u32,
     pub(super) now: Monotonic,
+}
+
+impl Evidence<'_> {
+    /// Whether everything is well, so that what is seen is what is usual. Only what learns asks.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.is_closed && self.windows.longest().counts(self.now).is_well()
+    }
 }
 
 /// What one strategy or combination remembers.

@@ -4,11 +4,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use shedder_common::histogram::midpoint;
 use shedder_common::time::{Monotonic, nanos};
 
 use super::evidence::{Buckets, Counts, Sample};
 use super::latencies::{Latencies, merge};
 use super::strategy::Signal;
+
+mod totals;
+
+use self::totals::Totals;
 
 /// How far back a strategy looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +55,7 @@ impl Windows {
     /// Forgets everything, and gives the memory back.
     pub(super) fn clear(&mut self) {
         for window in &mut self.by_span {
-            window.slices = VecDeque::new();
+            window.clear();
         }
     }
 
@@ -60,7 +65,7 @@ impl Windows {
         for window in &mut self.by_span {
             window.drop_old(now);
             if window.slices.is_empty() {
-                window.slices = VecDeque::new();
+                window.clear();
             }
             is_filled |= !window.slices.is_empty() && window.expires();
         }
@@ -96,6 +101,8 @@ pub(super) struct Window {
     span: Span,
     /// In rising order of `index`.
     slices: VecDeque<Slice>,
+    /// Of what lay within the span at the last addition. There is none without slices.
+    totals: Option<Box<Totals>>,
 }
 
 #[derive(Clone, Debug)]
@@ -127,13 +134,21 @@ pub struct Summary {
 
 impl Window {
     fn new(span: Span) -> Self {
-        Self { span, slices: VecDeque::new() }
+        Self { span, slices: VecDeque::new(), totals: None }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.span);
     }
 
     fn add(&mut self, sample: &Sample, now: Monotonic) {
         let index = self.next_index(now);
         self.drop_old(now);
         if self.slices.back().is_none_or(|slice| slice.index != index) {
+            // Doubling would take a third more than a full window needs.
+            if self.slices.len() == self.slices.capacity() {
+                self.slices.reserve_exact(GROWTH);
+            }
             self.slices.push_back(Slice::new(index));
         }
         let slice = self.slices.back_mut().expect("a slice was pushed if there was none");
@@ -141,10 +156,18 @@ impl Window {
         merge(&mut slice.connect, &sample.connect);
         merge(&mut slice.response, &sample.response);
         merge(&mut slice.rtt, &sample.rtt);
+        let oldest = self.oldest_index(now);
+        match &mut self.totals {
+            Some(totals) => totals.add(sample),
+            None => self.totals = Some(Box::new(Totals::of(&self.slices, oldest))),
+        }
     }
 
     /// What was counted within the span.
     pub(super) fn counts(&self, now: Monotonic) -> Counts {
+        if let Some(totals) = self.totals(now) {
+            return *totals.counts();
+        }
         let mut counts = Counts::default();
         for slice in self.recent(now) {
             counts += &slice.counts;
@@ -155,13 +178,14 @@ impl Window {
     /// As [`Window::counts`], but where fewer than [`FEW`] outcomes lie within the span, `known`
     /// besides, it looks further back for that many, up to a minute.
     pub(super) fn stretched_counts(&self, known: u64, now: Monotonic) -> Counts {
-        let mut counts = Counts::default();
-        let within = self.recent(now).count();
-        for (place, slice) in self.slices.iter().rev().enumerate() {
-            if place >= within
-                && (counts.attempts().saturating_add(known) >= FEW
-                    || !self.may_stretch_to(slice, now))
-            {
+        let mut counts = self.counts(now);
+        let is_enough = |counts: &Counts| counts.attempts().saturating_add(known) >= FEW;
+        if is_enough(&counts) {
+            return counts;
+        }
+        let oldest = self.oldest_index(now);
+        for slice in self.slices.iter().rev().skip_while(|slice| slice.index >= oldest) {
+            if is_enough(&counts) || !self.may_stretch_to(slice, now) {
                 break;
             }
             counts += &slice.counts;
@@ -171,11 +195,22 @@ impl Window {
 
     /// Latencies of one kind.
     pub(super) fn latencies(&self, signal: Signal, now: Monotonic) -> Latencies {
-        Latencies::of(self.recent(now).map(|slice| match signal {
-            Signal::Connect => &slice.connect,
-            Signal::Response => &slice.response,
-            Signal::Rtt => &slice.rtt,
-        }))
+        match self.totals(now) {
+            Some(totals) => Latencies::of_sums(totals.latencies(signal)),
+            None => Latencies::of(self.recent(now).map(|slice| slice.latencies(signal))),
+        }
+    }
+
+    /// Latencies of one kind of more than `limit_us` microseconds, to within a bucket, and all.
+    pub(super) fn slower_than(&self, signal: Signal, limit_us: u64, now: Monotonic) -> (u64, u64) {
+        let Some(totals) = self.totals(now) else {
+            let latencies = self.latencies(signal, now);
+            return (latencies.slower_than(limit_us), latencies.samples);
+        };
+        totals.latencies(signal).iter().fold((0, 0), |(slow, all), (bucket, count)| {
+            let is_slow = midpoint(u32::from(*bucket)) > limit_us;
+            (if is_slow { slow + count } else { slow }, all + count)
+        })
     }
 
     fn summary(&self, now: Monotonic) -> Summary {
@@ -195,11 +230,22 @@ impl Window {
     }
 
     fn recent(&self, now: Monotonic) -> impl Iterator<Item = &Slice> {
-        let oldest = match self.span {
-            Span::Time(span) => oldest_index(span, now),
-            Span::Count(_) => 0,
-        };
+        let oldest = self.oldest_index(now);
         self.slices.iter().rev().take_while(move |slice| slice.index >= oldest)
+    }
+
+    /// The sums of [`Window::recent`], where they are known.
+    fn totals(&self, now: Monotonic) -> Option<&Totals> {
+        let oldest = self.oldest_index(now);
+        self.totals.as_deref().filter(|totals| totals.are_since(oldest))
+    }
+
+    /// The first slice within the span.
+    fn oldest_index(&self, now: Monotonic) -> u64 {
+        match self.span {
+            Span::Time(span) => oldest_index(span, now),
+            Span::Count(_) => self.slices.front().map_or(0, |slice| slice.index),
+        }
     }
 
     /// The slice what happens now belongs to.
@@ -220,7 +266,15 @@ impl Window {
         match self.span {
             Span::Time(span) => {
                 let oldest = oldest_index(span, now);
-                let mut outcomes = total(&self.slices, |slice| slice.counts.attempts());
+                let Some(totals) = &mut self.totals else { return };
+                if totals.are_since(oldest) {
+                    return;
+                }
+                totals.advance(&self.slices, oldest);
+                let old = self.slices.iter().take_while(|slice| slice.index < oldest);
+                let mut outcomes = old.fold(totals.counts().attempts(), |sum, slice| {
+                    sum.saturating_add(slice.counts.attempts())
+                });
                 while let Some(slice) = self.slices.front()
                     && slice.index < oldest
                     && (!self.may_stretch_to(slice, now)
@@ -232,11 +286,16 @@ impl Window {
                 }
             }
             Span::Count(count) => {
-                let mut size = total(&self.slices, Slice::size);
+                let sizes = self.slices.iter().map(Slice::size);
+                let mut size = sizes.fold(0, u64::saturating_add);
                 while let Some(slice) = self.slices.front()
                     && size.saturating_sub(slice.size()) >= u64::from(count)
                 {
                     size = size.saturating_sub(slice.size());
+                    let since = slice.index + 1;
+                    if let Some(totals) = &mut self.totals {
+                        totals.advance(&self.slices, since);
+                    }
                     self.slices.pop_front();
                 }
             }
@@ -256,7 +315,9 @@ impl Window {
 
     fn heap_bytes(&self) -> usize {
         let buckets = |buckets: &Buckets| buckets.capacity() * size_of::<(u8, u32)>();
-        self.slices.capacity() * size_of::<Slice>()
+        let totals = self.totals.as_ref().map_or(0, |totals| totals.bytes());
+        totals
+            + self.slices.capacity() * size_of::<Slice>()
             + self
                 .slices
                 .iter()
@@ -278,15 +339,19 @@ impl Slice {
         }
     }
 
+    const fn latencies(&self, signal: Signal) -> &Buckets {
+        match signal {
+            Signal::Connect => &self.connect,
+            Signal::Response => &self.response,
+            Signal::Rtt => &self.rtt,
+        }
+    }
+
     /// By what a window of count counts: outcomes or answers, whichever are more.
     fn size(&self) -> u64 {
         let answers = self.response.iter().map(|(_, count)| u64::from(*count)).sum();
         self.counts.attempts().max(answers)
     }
-}
-
-fn total(slices: &VecDeque<Slice>, of: impl Fn(&Slice) -> u64) -> u64 {
-    slices.iter().fold(0, |sum: u64, slice| sum.saturating_add(of(slice)))
 }
 
 fn index(span: Duration, now: Monotonic) -> u64 {
@@ -303,6 +368,8 @@ fn slice_ns(span: Duration) -> u64 {
 
 /// A window forgets in steps of a fortieth of its span.
 const SLICES: u64 = 40;
+/// Slices a window grows by.
+const GROWTH: usize = 8;
 /// Looked back for the status of a policy whose strategies need no window of time.
 const DEFAULT_SPAN: Duration = Duration::from_secs(10);
 /// Outcomes a stretched look wants: the fewest with which all failing is certain enough.
@@ -312,7 +379,7 @@ pub(super) const STRETCH: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
-    use shedder_common::histogram::{bucket, midpoint};
+    use shedder_common::histogram::bucket;
 
     use super::*;
 

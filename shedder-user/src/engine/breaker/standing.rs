@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
-use super::super::evidence::Counts;
 use super::super::policy::Policy;
 use super::super::strategy::Strategy;
 use super::{Breaker, Stage};
@@ -29,12 +28,13 @@ impl Breaker {
     /// Whether it has seen enough to know that the endpoint serves it well.
     pub(in crate::engine) fn is_served_well(&self, now: Monotonic) -> bool {
         let counts = self.windows.longest().counts(now);
-        matches!(self.stage, Stage::Closed) && counts.successes >= WELL_SERVED && is_well(&counts)
+        matches!(self.stage, Stage::Closed) && counts.successes >= WELL_SERVED && counts.is_well()
     }
 
     /// The rule by which the endpoints of the service are compared, and this one's measure.
     pub(in crate::engine) fn outlier_rule(&self) -> Option<&Strategy> {
-        self.policy.strategies().find(|strategy| matches!(strategy, Strategy::Outlier { .. }))
+        let is_outlier = |strategy: &Strategy| matches!(strategy, Strategy::Outlier { .. });
+        self.policy.trip.iter().find_map(|trip| trip.rule.find(is_outlier))
     }
 
     pub(in crate::engine) fn measure(&self, now: Monotonic) -> Option<f64> {
@@ -49,11 +49,6 @@ impl Breaker {
         }
         may
     }
-}
-
-/// Whether fewer than a tenth of the outcomes are failures.
-pub(super) fn is_well(counts: &Counts) -> bool {
-    counts.failures().saturating_mul(10) < counts.attempts().max(1)
 }
 
 /// Successes that show that an endpoint serves a caller.

@@ -20,9 +20,8 @@ pub(super) fn quantile(
     };
     let finished = evidence.windows.of(window).latencies(signal, evidence.now);
     let samples = finished.samples;
-    let usual = finished.quantile_permille(quantile_permille);
+    let limit = limit(over, &finished, quantile_permille, signal, window, evidence, memory);
     let mut all = finished;
-    let limit = limit(over, &all, usual, signal, window, evidence, memory);
     all.add(ages(signal, evidence));
     let unfinished = all.samples - samples;
     let limit = limit?;
@@ -47,13 +46,17 @@ pub(super) fn slow_share(
     let &Strategy::SlowShare { signal, over, at_least, z, min_samples, window } = strategy else {
         return None;
     };
-    let latencies = evidence.windows.of(window).latencies(signal, evidence.now);
-    let usual = latencies.quantile_permille(USUAL_PERMILLE);
-    let limit = limit(over, &latencies, usual, signal, window, evidence, memory)?;
+    let held = evidence.windows.of(window);
+    let limit = if let Limit::Fixed(limit) = over {
+        limit
+    } else {
+        let latencies = held.latencies(signal, evidence.now);
+        limit(over, &latencies, USUAL_PERMILLE, signal, window, evidence, memory)?
+    };
     let limit_us = micros(limit);
     let late = older_than(ages(signal, evidence), limit_us);
-    let slow = latencies.slower_than(limit_us) + late;
-    let samples = latencies.samples + late;
+    let (slow, samples) = held.slower_than(signal, limit_us, evidence.now);
+    let (slow, samples) = (slow + late, samples + late);
     let bound = lower_bound(slow, samples, z, evidence.is_alert);
     (samples >= evidence.enough(min_samples) && bound >= at_least).then_some(Reason::SlowShare {
         signal,
@@ -107,7 +110,7 @@ pub(super) fn slo_drift(
     let limit = drift.limit(objective, max, &rule);
     let is_over = limit.is_some_and(|limit| quantile > limit);
     // The threshold follows in health only; otherwise it would follow the fault.
-    if evidence.is_healthy && drift.is_due(evidence.now) {
+    if evidence.is_healthy() && drift.is_due(evidence.now) {
         if !is_over {
             drift.recalibrate(quantile, &rule, evidence.now);
         }
@@ -126,7 +129,7 @@ pub(super) fn slo_drift(
 fn limit(
     limit: Limit,
     finished: &Latencies,
-    usual_us: Option<u64>,
+    usual_permille: u16,
     signal: Signal,
     window: Span,
     evidence: &Evidence<'_>,
@@ -156,9 +159,9 @@ fn limit(
             let limit = baseline
                 .usual(&learn, evidence.now)
                 .map(|usual| between(usual * times, floor, cap));
-            if let Some(usual_us) = usual_us
-                && evidence.is_healthy
+            if let Some(usual_us) = finished.quantile_permille(usual_permille)
                 && limit.is_none_or(|limit| usual_us <= micros(limit))
+                && evidence.is_healthy()
             {
                 let new = new_samples(signal, evidence);
                 baseline.learn(real(usual_us), new, &learn, evidence.now);

@@ -97,7 +97,7 @@ pub(super) fn surge(
     let baseline = memory.baseline(evidence.now);
     let usual = baseline.usual(&learn, evidence.now);
     let is_surge = usual.is_some_and(|usual| rate >= usual * times);
-    if evidence.is_healthy && !(is_surge && failures > 0) {
+    if evidence.is_healthy() && !(is_surge && failures > 0) {
         baseline.learn(rate, evidence.sample.counts.attempts(), &learn, evidence.now);
     }
     let usual = usual.filter(|_| is_surge && failures >= evidence.enough(min_failures).max(1))?;
