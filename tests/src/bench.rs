@@ -4,6 +4,7 @@
 //! everything made for it is gone at the end, on Ctrl-C too.
 
 pub mod connect;
+pub mod engine;
 pub mod server;
 
 mod interrupt;

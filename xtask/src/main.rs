@@ -102,4 +102,5 @@ Examples:
   cargo xtask test breaker -- --nocapture
                                     the tests named `breaker`, with their output
   cargo xtask bench connect         what a connect costs with and without the programs
+  cargo xtask bench engine          what deciding costs, and how well it is done
   cargo xtask bench --help          what else can be measured";

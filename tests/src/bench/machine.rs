@@ -1,7 +1,10 @@
 //! The machine a figure belongs to, and the CPUs it is measured on.
 //!
 //! Invariant: a figure is never printed without its kernel, CPU and load.
-#![expect(unsafe_code, reason = "CPU affinity has no wrapper in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "CPU affinity, thread time and the heap have no wrapper in the standard library"
+)]
 
 use std::fs;
 use std::io;
@@ -60,6 +63,23 @@ pub(super) fn pin_to(cpu: usize) -> Result<()> {
     let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     ensure!(result == 0, "cannot stay on CPU {cpu}: {}", io::Error::last_os_error());
     Ok(())
+}
+
+/// Nanoseconds the calling thread has run. Unlike the time of day it stands still while others have
+/// the CPU, so a busy machine spoils less.
+pub(super) fn thread_time() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is valid for writing. It cannot fail: every thread has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+}
+
+/// Bytes this process holds from the allocator, its own headers included.
+pub(super) fn heap_bytes() -> usize {
+    // SAFETY: it takes nothing and returns plain numbers.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
 }
 
 fn model(info: &str) -> Option<&str> {

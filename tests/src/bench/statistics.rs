@@ -24,6 +24,23 @@ impl Spread {
     }
 }
 
+/// The middle of a set of figures and its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Extent {
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Extent {
+    /// Of at least one figure; none of nothing.
+    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        let (least, most) = (*figures.first()?, *figures.last()?);
+        Some(Self { median: quantile(&figures, 1, 2)?, least, most })
+    }
+}
+
 /// The smallest sample that at least `percent` of the samples, sorted, do not exceed.
 pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);

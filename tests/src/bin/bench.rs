@@ -1,12 +1,12 @@
-//! What shedder costs, measured on this machine. Needs root.
+//! What shedder costs, measured on this machine.
 //!
 //! Invariant: a missed target is a result, not a failure; it fails only when it cannot measure.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use shedder_tests::bench::{connect, server};
+use shedder_tests::bench::{connect, engine, server};
 
-/// Measures what shedder costs on this machine. Needs root.
+/// Measures what shedder costs on this machine.
 #[derive(Debug, Parser)]
 struct Bench {
     #[command(subcommand)]
@@ -15,8 +15,10 @@ struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Connects and requests, attached and not attached in turn.
+    /// Connects and requests, attached and not attached in turn. Needs root.
     Connect(connect::Options),
+    /// A tick, a breaker's memory, and decisions, next to other circuit breakers.
+    Engine(engine::Options),
     /// The server the other chores start; it ends when its standard input does.
     #[command(hide = true)]
     Server(server::Options),
@@ -25,6 +27,7 @@ enum Chore {
 fn main() -> Result<()> {
     match Bench::parse().chore {
         Chore::Connect(options) => connect::run(&options),
+        Chore::Engine(options) => engine::run(&options),
         Chore::Server(options) => server::serve(&options),
     }
 }
