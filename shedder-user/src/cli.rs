@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon answers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are told")]
 
+mod advice;
 mod check;
 mod doctor;
 mod events;

@@ -1,13 +1,12 @@
 //! `shedder check`: is the policy file good, and can its rules do what is asked of them?
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, advice};
 use crate::config::{Binding, Config};
-use crate::engine::{BestCase, Measure, Mode, Policy, Signal, Strategy};
+use crate::engine::Mode;
 
 /// Check a policy file, without a daemon and without privileges.
 ///
@@ -25,7 +24,9 @@ impl Check {
         for binding in &config.bindings {
             println!("{}", describe(&config, binding));
         }
-        for warning in config.bindings.iter().flat_map(|binding| warnings(&self.file, binding)) {
+        for warning in
+            config.bindings.iter().flat_map(|binding| advice::warnings(&self.file, binding))
+        {
             eprintln!("shedder: {warning}");
         }
         println!("{}: good", self.file.display());
@@ -40,9 +41,9 @@ fn describe(config: &Config, binding: &Binding) -> String {
         Mode::Observe => "observes",
         Mode::Enforce => "enforces",
     };
-    let soonest = best_case(&binding.policy).map_or_else(
+    let soonest = advice::best_case(&binding.policy).map_or_else(
         || "never sheds: no rule that can hold opens or throttles".to_owned(),
-        |best| format!("acts on a dead endpoint after {} at best", amount(best)),
+        |best| format!("acts on a dead endpoint after {} at best", advice::amount(best)),
     );
     format!(
         "policy {} {mode}: {} calling {} ({} endpoints), {soonest}",
@@ -53,66 +54,10 @@ fn describe(config: &Config, binding: &Binding) -> String {
     )
 }
 
-/// What a policy cannot do although it seems to.
-fn warnings(file: &Path, binding: &Binding) -> Vec<String> {
-    let policy = &binding.policy;
-    let place = format!("{}:{}: warning: policy {}", file.display(), binding.line, policy.name);
-    let mut warnings: Vec<String> = policy
-        .strategies()
-        .filter_map(missing_evidence)
-        .map(|what| format!("{place}: nothing measures {what} yet; the rule never holds"))
-        .collect();
-    if let Some(target) = binding.target {
-        match best_case(policy) {
-            None => warnings.push(format!(
-                "{place}: no rule can shed, whatever its target of {target:?}; add trip.consecutive, or set then = \"open\""
-            )),
-            Some(best) if best.time > target => warnings.push(format!(
-                "{place}: its target is {target:?}, and its rules take {} at best; shorten a window, lower a share, or add trip.consecutive",
-                amount(best)
-            )),
-            Some(_) => {}
-        }
-    }
-    warnings
-}
-
-/// The best case of the rules whose evidence is collected.
-fn best_case(policy: &Policy) -> Option<BestCase> {
-    let mut policy = policy.clone();
-    policy.trip.retain(|trip| trip.rule.strategies().all(|part| missing_evidence(part).is_none()));
-    policy.best_case()
-}
-
-/// What a rule looks at that the kernel programs of this version do not measure.
-const fn missing_evidence(strategy: &Strategy) -> Option<&'static str> {
-    match strategy {
-        Strategy::Latency { signal: Signal::Rtt, .. }
-        | Strategy::SlowShare { signal: Signal::Rtt, .. }
-        | Strategy::Outlier { measure: Measure::Latency(Signal::Rtt, _), .. } => Some("rtt"),
-        Strategy::RetransmitShare { .. } => Some("retransmits"),
-        Strategy::InFlight { .. } => Some("connections in flight"),
-        Strategy::Consecutive { .. }
-        | Strategy::FailureShare { .. }
-        | Strategy::Latency { .. }
-        | Strategy::SlowShare { .. }
-        | Strategy::Apdex { .. }
-        | Strategy::SloDrift { .. }
-        | Strategy::Outlier { .. }
-        | Strategy::Surge { .. } => None,
-    }
-}
-
-fn amount(best: BestCase) -> String {
-    let attempts = match best.attempts {
-        1 => "1 attempt".to_owned(),
-        attempts => format!("{attempts} attempts"),
-    };
-    if best.time == Duration::ZERO { attempts } else { format!("{:?} and {attempts}", best.time) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     /// What is said about a policy with these lines.
@@ -122,7 +67,7 @@ mod tests {
         );
         let config = Config::parse("f", &text).unwrap_or_else(|error| panic!("{error}"));
         let binding = &config.bindings[0];
-        (describe(&config, binding), warnings(Path::new("f"), binding))
+        (describe(&config, binding), advice::warnings(Path::new("f"), binding))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::Failure;
+use super::{Failure, advice};
 use crate::config::Config;
 use crate::daemon::{self, RunOptions};
 
@@ -53,6 +53,11 @@ impl Run {
             debug: self.debug_programs,
         };
         log(self.log_json, self.debug_programs);
+        for warning in
+            config.bindings.iter().flat_map(|binding| advice::warnings(&self.config, binding))
+        {
+            tracing::warn!("{warning}");
+        }
         if self.check_only {
             report(&daemon::check(&config, options)?);
             return Ok(());
