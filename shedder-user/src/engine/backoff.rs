@@ -83,6 +83,16 @@ mod tests {
         assert_eq!(seconds(Growth::Constant), [1, 1, 1, 1]);
     }
 
+    /// The first values of the reference implementation for this seed.
+    #[test]
+    fn chance_is_splitmix64() {
+        let mut chance = Chance::new(1_234_567);
+        assert_eq!(
+            [chance.next(), chance.next(), chance.next()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
+    }
+
     proptest! {
         #[test]
         fn open_time_is_monotone_and_capped(

@@ -123,4 +123,37 @@ mod tests {
         let usual = baseline.usual(&RULE, minutes(120)).expect("it is warm");
         assert!(usual < 40.0, "{usual}");
     }
+
+    #[test]
+    fn nothing_is_learned_from_nothing() {
+        let mut baseline = Baseline::new(minutes(0));
+        baseline.learn(100.0, 200, &RULE, minutes(20));
+        baseline.learn(1.0, 0, &RULE, minutes(40));
+        baseline.learn(f64::NAN, 10, &RULE, minutes(40));
+        assert!(baseline.usual(&RULE, minutes(40)).is_some_and(|usual| is_near(usual, 100.0)));
+    }
+
+    /// While it learns, each value weighs by the time it stands for.
+    #[test]
+    fn it_begins_with_the_mean_over_time() {
+        let mut baseline = Baseline::new(minutes(0));
+        baseline.learn(100.0, 10, &RULE, minutes(3));
+        // Another of the same moment stands for no time at all.
+        baseline.learn(900.0, 10, &RULE, minutes(3));
+        assert!(is_near(baseline.value, 100.0), "{}", baseline.value);
+        baseline.learn(200.0, 10, &RULE, minutes(4));
+        assert!(is_near(baseline.value, 125.0), "{}", baseline.value);
+    }
+
+    #[test]
+    fn after_a_half_life_half_of_it_is_new() {
+        let mut baseline = Baseline::new(minutes(0));
+        baseline.learn(100.0, 200, &RULE, minutes(600));
+        baseline.learn(20.0, 1, &RULE, minutes(630));
+        assert!(is_near(baseline.value, 60.0), "{}", baseline.value);
+    }
+
+    fn is_near(value: f64, expected: f64) -> bool {
+        (value - expected).abs() < 1e-9
+    }
 }

@@ -147,3 +147,17 @@ impl Join {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well_while_less_than_a_tenth_fails() {
+        let is_well =
+            |successes, refused| Counts { successes, refused, ..Counts::default() }.is_well();
+        assert!(is_well(10, 1));
+        assert!(!is_well(9, 1));
+        assert!(is_well(0, 0));
+    }
+}

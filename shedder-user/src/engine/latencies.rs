@@ -128,6 +128,13 @@ mod tests {
     }
 
     #[test]
+    fn the_mean_weighs_each_bucket_by_its_samples() {
+        let latencies = Latencies::of([&at(1_000, 3), &at(9_000, 1)].into_iter());
+        let sum = 3 * midpoint(bucket(1_000)) + midpoint(bucket(9_000));
+        assert_eq!(latencies.mean(), Some(sum / 4));
+    }
+
+    #[test]
     fn ages_are_compared_with_a_limit() {
         assert_eq!(older_than(&at(900_000, 3), 1_000_000), 0);
         assert_eq!(older_than(&at(2_000_000, 3), 1_000_000), 3);

@@ -166,3 +166,33 @@ impl fmt::Display for Brake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_name_and_some_a_breaker() {
+        let (cell, at) = (CellId(7), Monotonic::default());
+        let (is_over, failing, active) = (false, 4, 5);
+        let reason = Reason::InFlight { in_flight: 30, limit: 20 };
+        let brake = Brake::Trips { trips: 10, limit: 10 };
+        let notices = [
+            Notice::Alarm { cell, reason, at },
+            Notice::NodeSuspect { is_over, degraded: failing, active, at },
+            Notice::Brake { brake, is_over, at },
+            Notice::Suspended { cell, refused: 20, connects: 30, at },
+            Notice::Panic { cell, is_over, failing, active, at },
+        ];
+        assert_eq!(
+            notices.map(|notice| (notice.name(), notice.cell())),
+            [
+                ("alarm", Some(cell)),
+                ("node_suspect", None),
+                ("brake", None),
+                ("suspended", Some(cell)),
+                ("panic", Some(cell)),
+            ]
+        );
+    }
+}

@@ -287,4 +287,13 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(held(&[(1_000, true), (2_000, true), (20_000, true)], second), 1);
     }
+
+    #[test]
+    fn in_a_row_is_up_to_three_periods_apart() {
+        let looks = |gap: u64| [(1_000, true), (1_000 + gap, true)];
+        let two = Duration::from_secs(2);
+        assert_eq!([6_000, 6_001].map(|gap| held(&looks(gap), two)), [2, 1]);
+        // Or three seconds, however short the period is.
+        assert_eq!([3_000, 3_001].map(|gap| held(&looks(gap), Duration::ZERO)), [2, 1]);
+    }
 }

@@ -14,6 +14,7 @@ use super::{
     ShedAction, Signal, Span, Strategy, ThrottleRule, TripRule, Unfinished,
 };
 
+mod boundaries;
 mod recovery;
 mod safety;
 mod states;

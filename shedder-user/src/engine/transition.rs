@@ -271,3 +271,38 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reads_as_one_sentence() {
+        let at = Monotonic::from_nanos(5_000_000_000);
+        let mut change = Change {
+            at,
+            from: State::Closed,
+            to: State::Throttled,
+            cause: Cause::Trip(Reason::Consecutive { failures: 6, limit: 5 }),
+            scope: Some(Scope::Endpoint { callers: 2 }),
+            restraint: Some(Restraint::Cap { open: 1, active: 2, percent: 50 }),
+            level: 1,
+            is_flapping: true,
+            next: Some(Next { state: State::Closed, at: at.plus(Duration::from_millis(1_500)) }),
+            window: Summary::default(),
+            generation: 1,
+        };
+        assert_eq!(
+            change.to_string(),
+            "closed -> throttled, because 6 failures in a row (limit 5); 2 callers see it fail; \
+             1 of 2 endpoints are open already and at most 50 % may be, so a share still gets through; \
+             it keeps changing, so it stays open for longer; closed in 1.5s"
+        );
+        change.scope = Some(Scope::OnlyCaller);
+        (change.restraint, change.is_flapping, change.next) = (None, false, None);
+        assert_eq!(
+            change.to_string(),
+            "closed -> throttled, because 6 failures in a row (limit 5)"
+        );
+    }
+}

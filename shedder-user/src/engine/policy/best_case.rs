@@ -156,7 +156,7 @@ fn rounded_up(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Signal;
+    use crate::engine::{DriftRule, LearnRule, Signal, scenarios};
 
     const SECOND: Duration = Duration::from_secs(1);
     const DEAD: Strategy = Strategy::Consecutive { failures: 5 };
@@ -202,6 +202,72 @@ mod tests {
         };
         assert_eq!(best(&Rule::One(strategy(Span::Time(10 * SECOND)))), Some((2_100, 20)));
         assert_eq!(best(&Rule::One(strategy(Span::Count(300)))), Some((2_000, 3)));
+    }
+
+    #[test]
+    fn a_share_of_slow_answers_adds_the_share_to_the_wait() {
+        let (window, min_samples) = (Span::Time(10 * SECOND), 7);
+        let apdex = Strategy::Apdex { within: SECOND / 5, at_least: 0.75, min_samples, window };
+        assert_eq!(best(&Rule::One(apdex)), Some((2_700, 7)));
+        let rule = DriftRule { objective: SECOND / 2, ..DriftRule::default() };
+        let drift = Strategy::SloDrift { rule, quantile_permille: 900, min_samples, window };
+        assert_eq!(best(&Rule::One(drift)), Some((1_500, 7)));
+        let slow = |over, z| {
+            let (signal, at_least) = (Signal::Response, 0.5);
+            let slow = Strategy::SlowShare { signal, over, at_least, z, min_samples, window };
+            best(&Rule::One(slow))
+        };
+        assert_eq!(slow(Limit::Fixed(SECOND), 0.0), Some((6_000, 7)));
+        // The least a limit can be is its floor, and n of n must reach 9 / 2 of certainty.
+        let mean = Limit::Mean { times: 2.0, floor: 3 * SECOND, cap: 9 * SECOND };
+        assert_eq!(slow(mean, 3.0), Some((8_000, 9)));
+        let outlier = |measure| {
+            let (deviations, times, floor, min_attempts) = (3.0, 2.0, 0.25, 4);
+            best(&Rule::One(Strategy::Outlier {
+                measure,
+                deviations,
+                times,
+                floor,
+                min_attempts,
+                window,
+            }))
+        };
+        assert_eq!(outlier(Measure::FailureShare), Some((2_500, 4)));
+        assert_eq!(outlier(Measure::Latency(Signal::Response, 900)), Some((1_250, 4)));
+    }
+
+    #[test]
+    fn what_only_counts_takes_no_time() {
+        let window = Span::Time(10 * SECOND);
+        let learn = LearnRule::default();
+        let surge = Strategy::Surge { times: 2.0, min_failures: 6, learn, window };
+        assert_eq!(best(&Rule::One(surge)), Some((0, 6)));
+        assert_eq!(best(&Rule::One(Strategy::InFlight { over: 20 })), Some((0, 21)));
+    }
+
+    /// More than everything never fails.
+    #[test]
+    fn a_share_that_cannot_be_exceeded_never_holds() {
+        let strict = |share_| {
+            let mut strategy = share(share_, 0.0, 10);
+            let Strategy::FailureShare { strictly, .. } = &mut strategy else { unreachable!() };
+            *strictly = true;
+            best(&Rule::One(strategy))
+        };
+        assert_eq!(strict(1.0), None);
+        assert_eq!(strict(0.5), Some((5_000, 20)));
+        assert_eq!(best(&Rule::One(share(1.0, 0.0, 10))), Some((10_000, 20)));
+    }
+
+    #[test]
+    fn an_alarm_sheds_nothing() {
+        let mut policy = scenarios::policy(vec![DEAD, share(0.5, 0.0, 10)]);
+        let time = |policy: &Policy| policy.best_case().map(|best| best.time.as_secs());
+        assert_eq!(time(&policy), Some(0));
+        policy.trip[0].response = Response::Alarm;
+        assert_eq!(time(&policy), Some(5));
+        policy.trip[1].response = Response::Alarm;
+        assert_eq!(time(&policy), None);
     }
 
     #[test]

@@ -199,3 +199,204 @@ const MINUTE: Duration = Duration::from_mins(1);
 const MIN_OPEN: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_hours(1);
 const MAX_DELAY_MS: u16 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::rule::Rule;
+    use super::super::super::scenarios;
+    use super::*;
+
+    /// A field, how it is set to a number in its own unit, the least and the greatest it may be.
+    type Limits = (&'static str, fn(&mut Policy, u32), u32, u32);
+
+    const LIMITS: &[Limits] = &[
+        ("trip.for", |policy, times| policy.trip = lasting(times, 0), 1, 1_000),
+        ("trip.every", |policy, ms| policy.trip = lasting(1, ms), 0, 600_000),
+        ("open.base", |policy, ms| policy.open.base = milliseconds(ms), 10, 3_600_000),
+        ("open.max", |policy, ms| policy.open.max = milliseconds(ms), 10, 86_400_000),
+        ("open.factor", |policy, n| policy.open.growth = exponential(n), 1_000, 10_000),
+        ("open.jitter", |policy, n| policy.open.jitter_permille = small(n), 0, 1_000),
+        ("open.delay", |policy, ms| policy.shed = ShedAction::Delay(small(ms)), 1, 10_000),
+        ("half_open.tokens", |policy, n| policy.half_open.admission = tokens(n), 1, 10_000),
+        ("half_open.refill", |policy, ms| policy.half_open.refill = some(ms), 10, 3_600_000),
+        ("half_open.success_share", |policy, n| policy.half_open.gate = gate(n, 1, 1), 0, 1_000),
+        ("half_open.quantile", |policy, n| policy.half_open.gate = gate(0, n, 1), 1, 1_000),
+        ("half_open.at_most", |policy, ms| policy.half_open.gate = gate(0, 1, ms), 1, 60_000),
+        (
+            "half_open.deadline",
+            |policy, n| policy.half_open.deadline = milliseconds(n),
+            10,
+            3_600_000,
+        ),
+        ("recovery.ramp", |policy, ms| policy.ramp.duration = milliseconds(ms), 0, 3_600_000),
+        ("recovery.from", |policy, n| policy.ramp.start_permille = small(n), 1, 1_000),
+        ("recovery.freeze", |policy, n| policy.ramp.freeze_permille = small(n), 1, 1_000),
+        ("recovery.reopen", |policy, n| policy.ramp.reopen_permille = small(n), 1, 1_000),
+        ("throttle.multiplier", |policy, n| policy.throttle.multiplier = n.into(), 1, 100),
+        (
+            "throttle.window",
+            |policy, ms| policy.throttle.window = milliseconds(ms),
+            1_000,
+            3_600_000,
+        ),
+        ("throttle.max_shed", |policy, n| policy.throttle.max_shed_permille = small(n), 1, 990),
+        ("throttle.calm", |policy, ms| policy.throttle.calm = milliseconds(ms), 100, 3_600_000),
+        ("safety.max_open_percent", |policy, n| policy.safety.max_open_percent = tiny(n), 1, 100),
+        ("safety.panic_percent", |policy, n| policy.safety.panic_percent = Some(tiny(n)), 1, 100),
+        (
+            "safety.false_refusals",
+            |policy, n| policy.safety.false_refusals_permille = Some(small(n)),
+            1,
+            1_000,
+        ),
+        ("caller_timeout", |policy, ms| policy.caller_timeout = milliseconds(ms), 1, 3_600_000),
+    ];
+
+    fn milliseconds(ms: u32) -> Duration {
+        Duration::from_millis(ms.into())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the field wants it")]
+    fn some(ms: u32) -> Option<Duration> {
+        Some(milliseconds(ms))
+    }
+
+    fn small(number: u32) -> u16 {
+        u16::try_from(number).unwrap()
+    }
+
+    fn tiny(number: u32) -> u8 {
+        u8::try_from(number).unwrap()
+    }
+
+    fn exponential(permille: u32) -> Growth {
+        Growth::Exponential(f64::from(permille) / 1000.0)
+    }
+
+    const fn tokens(tokens: u32) -> Admission {
+        Admission::Tokens(tokens)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the field wants it")]
+    fn gate(success: u32, quantile: u32, ms: u32) -> Option<CloseGate> {
+        let at_most = milliseconds(ms);
+        let (success_permille, quantile_permille) = (small(success), small(quantile));
+        Some(CloseGate { success_permille, quantile_permille, at_most })
+    }
+
+    fn lasting(evaluations: u32, every_ms: u32) -> Vec<TripRule> {
+        let rule = Box::new(Rule::One(Strategy::Consecutive { failures: 5 }));
+        let every = milliseconds(every_ms);
+        vec![TripRule::opens(Rule::Lasting { rule, evaluations, every })]
+    }
+
+    /// A policy whose bounds leave each other room.
+    fn policy() -> Policy {
+        let mut policy = scenarios::policy(vec![Strategy::Consecutive { failures: 5 }]);
+        policy.open.base = MIN_OPEN;
+        policy.open.max = HOUR;
+        policy.half_open.successes = 1;
+        policy.ramp.freeze_permille = 1;
+        policy.ramp.reopen_permille = 1_000;
+        policy
+    }
+
+    #[test]
+    fn every_range_ends_where_it_says() {
+        for (field, set, least, greatest) in LIMITS {
+            let check = |value| {
+                let mut policy = policy();
+                set(&mut policy, value);
+                policy.try_new().map(drop)
+            };
+            assert_eq!([check(*least), check(*greatest)], [Ok(()), Ok(())], "{field}");
+            for beyond in least.checked_sub(1).into_iter().chain([greatest + 1]) {
+                let Err(InvalidPolicy::Range { field: refused, .. }) = check(beyond) else {
+                    panic!("{field} may be {beyond}");
+                };
+                assert_eq!(refused, *field);
+            }
+        }
+    }
+
+    #[test]
+    fn shares_are_shown_as_people_write_them() {
+        let error = |set: fn(&mut Policy)| {
+            let mut policy = policy();
+            set(&mut policy);
+            policy.try_new().expect_err("it is out of range").to_string()
+        };
+        assert_eq!(
+            error(|policy| policy.throttle.max_shed_permille = 991),
+            "throttle.max_shed is 0.991, outside 0.001 to 0.99: somebody must get through"
+        );
+        assert_eq!(
+            error(|policy| policy.open.jitter_permille = 1_001),
+            "open.jitter is 1.001, outside 0 to 1"
+        );
+        assert_eq!(
+            error(|policy| policy.ramp.start_permille = 0),
+            "recovery.from is 0, outside 0.001 to 1"
+        );
+        assert_eq!(
+            error(|policy| {
+                (policy.ramp.freeze_permille, policy.ramp.reopen_permille) = (500, 250);
+            }),
+            "recovery.reopen is 0.25, less than recovery.freeze, which is 0.5"
+        );
+    }
+
+    #[test]
+    fn no_more_successes_than_tokens_unless_they_are_granted_anew() {
+        let check = |successes, refill| {
+            let mut policy = policy();
+            policy.half_open.admission = tokens(3);
+            policy.half_open.successes = successes;
+            policy.half_open.refill = refill;
+            policy.try_new().map(drop)
+        };
+        assert_eq!(check(3, None), Ok(()));
+        assert_eq!(check(4, None), Err(InvalidPolicy::Unreachable { successes: 4, tokens: 3 }));
+        assert_eq!(check(4, some(1_000)), Ok(()));
+        assert!(check(0, None).is_err());
+    }
+
+    #[test]
+    fn bounds_may_meet_but_not_cross() {
+        let check = |set: fn(&mut Policy)| {
+            let mut policy = policy();
+            policy.open.base = SECOND;
+            set(&mut policy);
+            match policy.try_new() {
+                Err(InvalidPolicy::Crossed { greater, .. }) => greater,
+                other => other.map_or("another error", |_| "fine"),
+            }
+        };
+        assert_eq!(check(|policy| policy.open.max = policy.open.base), "fine");
+        assert_eq!(check(|policy| policy.open.max = Duration::from_millis(999)), "open.max");
+        assert_eq!(check(|policy| policy.ramp.freeze_permille = 1_000), "fine");
+        let cross = |policy: &mut Policy| {
+            (policy.ramp.freeze_permille, policy.ramp.reopen_permille) = (500, 499);
+        };
+        assert_eq!(check(cross), "recovery.reopen");
+    }
+
+    #[test]
+    fn a_policy_needs_rules_and_compares_endpoints_by_one_of_them() {
+        let check = |trip| Policy { trip, ..policy() }.try_new().map(drop);
+        let outlier = || {
+            TripRule::opens(Rule::One(Strategy::Outlier {
+                measure: super::super::super::Measure::FailureShare,
+                deviations: 3.0,
+                times: 2.0,
+                floor: 0.1,
+                min_attempts: 10,
+                window: scenarios::TEN_SECONDS,
+            }))
+        };
+        assert_eq!(check(vec![]), Err(InvalidPolicy::NoTrip));
+        assert_eq!(check(vec![TripRule::opens(Rule::All(vec![]))]), Err(InvalidPolicy::NoTrip));
+        assert_eq!(check(vec![outlier()]), Ok(()));
+        assert_eq!(check(vec![outlier(), outlier()]), Err(InvalidPolicy::SecondOutlier));
+    }
+}

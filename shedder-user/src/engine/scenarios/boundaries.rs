@@ -1,0 +1,231 @@
+//! Where one decision ends and the next begins: each timeline lies on either side of a limit.
+
+use std::time::Duration;
+
+use super::*;
+use crate::engine::{CloseGate, Response, State};
+
+fn consecutive() -> Policy {
+    policy(vec![Strategy::Consecutive { failures: 5 }])
+}
+
+/// Two endpoints of one service, of which one may be open.
+fn pair() -> Policy {
+    let mut policy = policy(vec![failure_share(0.9, 0.0, 5)]);
+    policy.safety.max_open_percent = 50;
+    policy.safety.lone = Lone::Throttle;
+    policy
+}
+
+const TWO: [(u32, u32, u32); 2] = [(0, 0, 0), (0, 0, 1)];
+
+fn view_state(stage: &Stage, cell: u32, time: u64) -> State {
+    stage.engine.view(CellId(cell), at(time)).expect("it exists").state
+}
+
+/// Connects, or attempts on kept connections, within the last minute: anything else is no traffic.
+#[test]
+fn an_endpoint_is_in_use_while_it_is_called() {
+    let opened_after = |other: &str| {
+        let mut stage = Stage::new(&pair(), &TWO);
+        stage.play(&format!("{other}\n 100000 c0 fail 5"));
+        view_state(&stage, 0, 100_000) == State::Open
+    };
+    assert!(opened_after("40000 c1 ok 1"));
+    assert!(!opened_after("39999 c1 ok 1"));
+    assert!(opened_after("99000 c1 asked 5 0"));
+    // Six attempts without a connect.
+    assert!(opened_after("99000 c1 burst"));
+    assert!(!opened_after("99000 c1 rtt 1 5"));
+}
+
+/// Of two a share below half lets none open, of three always one.
+#[test]
+fn one_of_three_may_always_be_open() {
+    let mut policy = pair();
+    policy.safety.max_open_percent = 10;
+    let state = |cells: &[(u32, u32, u32)]| {
+        let mut stage = Stage::new(&policy, cells);
+        stage.play("0 c0 ok 1\n 0 c1 ok 1");
+        stage.play(if cells.len() > 2 { "0 c2 ok 1" } else { "0 c0 ok 1" });
+        stage.play("30000 c0 fail 9");
+        view_state(&stage, 0, 30_000)
+    };
+    assert_eq!(state(&TWO), State::Throttled);
+    assert_eq!(state(&[(0, 0, 0), (0, 0, 1), (0, 0, 2)]), State::Open);
+}
+
+/// One that is only slightly worse does not take another's place.
+#[test]
+fn only_a_clearly_worse_one_takes_a_place() {
+    let mut policy = pair();
+    policy.trip = vec![TripRule::opens(Rule::One(failure_share(0.5, 0.0, 10)))];
+    policy.open.base = Duration::from_mins(10);
+    policy.open.max = Duration::from_mins(10);
+    let states = |failures: u64| {
+        let mut stage = Stage::new(&policy, &TWO);
+        stage.play("0 c1 ok 1\n 100 c0 mixed 4 6");
+        stage.play(&format!("20000 c1 mixed {} {failures}", 100 - failures));
+        [0, 1].map(|cell| view_state(&stage, cell, 20_000))
+    };
+    assert_eq!(states(65), [State::Open, State::Throttled]);
+    assert_eq!(states(66), [State::Throttled, State::Open]);
+}
+
+/// The strongest response is given, and of equal ones the first reason.
+#[test]
+fn the_first_of_equal_rules_is_the_reason() {
+    let mut policy = policy(vec![
+        failure_share(0.1, 0.0, 5),
+        Strategy::Consecutive { failures: 5 },
+        failure_share(0.9, 0.0, 5),
+    ]);
+    policy.trip[0].response = Response::Alarm;
+    check(&policy, "0 fail 5", "0 closed -> open, level 1: 5 failures in a row (limit 5)");
+}
+
+/// An alarm that goes on keeps nothing throttled, a rule that throttles does.
+#[test]
+fn an_alarm_does_not_keep_a_breaker_throttled() {
+    let state = |response| {
+        let slow = quantile(Signal::Response, 900, Duration::from_millis(500), 10);
+        let mut policy = policy(vec![Strategy::Consecutive { failures: 5 }, slow]);
+        policy.trip[0].response = Response::Throttle;
+        policy.trip[1].response = response;
+        let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+        stage.play("0 fail 5\n 100..50000/100 slow 1000 10");
+        view_state(&stage, 0, 50_000)
+    };
+    assert_eq!(state(Response::Alarm), State::Closed);
+    assert_eq!(state(Response::Throttle), State::Throttled);
+}
+
+/// The kernel reports runs of the length that matters: half of it while traffic returns, but never
+/// a failure alone, unless the rule asks for no more.
+#[test]
+fn the_kernel_is_told_which_runs_matter() {
+    let limits = [1, 2, 3, 5, 10].map(|failures| {
+        let policy = policy(vec![Strategy::Consecutive { failures }]);
+        let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+        let limit = |stage: &Stage, time| {
+            stage.engine.directive(CELL, at(time)).expect("it exists").failure_run_limit
+        };
+        let closed = limit(&stage, 0);
+        stage.play("0 fail 10\n 1000 probe 3 2 0");
+        assert_eq!(view_state(&stage, 0, 1_000), State::Recovering);
+        (closed, limit(&stage, 1_000))
+    });
+    assert_eq!(limits, [(1, 1), (2, 2), (3, 2), (5, 3), (10, 5)]);
+    let mut two = consecutive();
+    two.trip.insert(0, TripRule::opens(Rule::One(Strategy::Consecutive { failures: 9 })));
+    let stage = Stage::new(&two, &[(0, 0, 0)]);
+    assert_eq!(stage.engine.directive(CELL, at(0)).expect("it exists").failure_run_limit, 5);
+}
+
+/// Usual were 975 connects in 10 s. Half-way up the ramp, at a share of 550, twice 97.5 · 0.55 a
+/// second are let in: of 400 a second 268 thousandths.
+#[test]
+fn a_stampede_is_cut_to_twice_the_usual_rate() {
+    let admitted = |connects: u64| {
+        let mut stage = Stage::new(&consecutive(), &[(0, 0, 0)]);
+        stage.play("100..9900/100 ok 10\n 10000 fail 5\n 11000 probe 3 2 0");
+        stage.play(&format!("16000 asked {connects} 0"));
+        stage.admitted(0, 16_000)
+    };
+    assert_eq!([536, 2_000, 4_000].map(admitted), [550, 268, 134]);
+}
+
+/// Five connects a second are let in whatever was usual, counted over a second at least.
+#[test]
+fn a_few_connects_are_no_stampede() {
+    let admitted = |time: u64, connects: u64| {
+        let mut stage = Stage::new(&consecutive(), &[(0, 0, 0)]);
+        stage.play(&format!("0 fail 5\n 1000 probe 3 2 0\n {time} asked {connects} 0"));
+        stage.admitted(0, time)
+    };
+    assert_eq!(admitted(6_000, 25), 550);
+    assert_eq!(admitted(6_000, 100), 250);
+    assert_eq!(admitted(1_500, 20), 145);
+    assert_eq!(admitted(1_500, 50), 100);
+}
+
+/// A fifth of failures is not too much, more than a fifth is.
+#[test]
+fn the_ramp_stands_still_over_its_limit_only() {
+    let grows = |outcomes: &str| {
+        let mut stage = Stage::new(&policy(vec![failure_share(0.9, 1.96, 1)]), &[(0, 0, 0)]);
+        stage.play(&format!("0 fail 40\n 1000 probe 3 2 0\n 3000 mixed {outcomes}"));
+        stage.admitted(0, 5_000) > stage.admitted(0, 3_000)
+    };
+    assert!(grows("8 2"));
+    assert!(!grows("7 2"));
+}
+
+/// A gate that asks for no share of successes still wants one.
+#[test]
+fn no_success_passes_no_gate() {
+    let mut policy = consecutive();
+    let at_most = Duration::from_secs(1);
+    policy.half_open.gate =
+        Some(CloseGate { success_permille: 0, quantile_permille: 990, at_most });
+    let end = |results: &str| {
+        let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+        stage.play(&format!("0 fail 5\n 1000 probe {results}\n 6000 ."));
+        view_state(&stage, 0, 6_000)
+    };
+    assert_eq!(end("2 0 0"), State::Open);
+    assert_eq!(end("2 1 0"), State::Recovering);
+}
+
+/// What follows the open time depends on who is let through, and on the ramp.
+#[test]
+fn people_are_told_what_follows() {
+    let next = |admission, ramp| {
+        let mut policy = consecutive();
+        policy.half_open.admission = admission;
+        policy.ramp.duration = ramp;
+        let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+        stage.play("0 fail 5");
+        let next = stage.engine.view(CELL, at(0)).expect("it exists").next.expect("it is open");
+        assert_eq!(next.at, at(1_000));
+        stage.play("1000 .");
+        assert_eq!(view_state(&stage, 0, 1_000), next.state);
+        next.state
+    };
+    let ten = Duration::from_secs(10);
+    assert_eq!(next(Admission::Tokens(3), ten), State::HalfOpen);
+    assert_eq!(next(Admission::Everyone, Duration::ZERO), State::HalfOpen);
+    assert_eq!(next(Admission::Skip, ten), State::Recovering);
+    assert_eq!(next(Admission::Skip, Duration::ZERO), State::Closed);
+}
+
+/// Five trips, twenty refusals and more than the share: all three, and it is said once.
+#[test]
+fn a_policy_is_suspended_for_many_wrong_refusals_only() {
+    assert_eq!(notices_of_refuted(4, 1_000, 100), 0);
+    assert_eq!(notices_of_refuted(5, 1_000, 100), 1);
+    assert_eq!(notices_of_refuted(7, 1_000, 100), 1);
+    assert_eq!(notices_of_refuted(5, 1_000, 4), 1);
+    assert_eq!(notices_of_refuted(5, 1_000, 3), 0);
+    // 500 refusals are a hundredth of 50 000 connects, and more than that of one less.
+    assert_eq!(notices_of_refuted(5, 49_475, 100), 0);
+    assert_eq!(notices_of_refuted(5, 49_474, 100), 1);
+}
+
+/// After `healthy` connects come trips of five failures, each refuted by its first probes after
+/// `shed` refusals.
+fn notices_of_refuted(trips: u64, healthy: u64, shed: u64) -> usize {
+    let mut policy = consecutive();
+    policy.ramp.duration = Duration::ZERO;
+    policy.safety.false_refusals_permille = Some(10);
+    let cells: Vec<_> = (0..8).map(|endpoint| (0, 0, endpoint)).collect();
+    let mut stage = Stage::new(&policy, &cells);
+    stage.play(&format!("0 c7 ok {healthy}"));
+    for cell in 0..trips {
+        let [failed, refused, probed] = [100, 500, 1_200].map(|at| cell * 2_000 + at);
+        stage.play(&format!(
+            "{failed} c{cell} fail 5\n {refused} c{cell} asked {shed} {shed}\n {probed} c{cell} probe 3 3 0"
+        ));
+    }
+    stage.log.matches("refused although they would have succeeded").count()
+}
