@@ -74,4 +74,13 @@ mod tests {
         }
         assert!(!flaps.is_flapping(at(20 * 600)));
     }
+
+    #[test]
+    fn three_trips_at_once_are_not_yet_flapping() {
+        let mut flaps = Flaps::default();
+        (0..3).for_each(|_| flaps.trip(at(0)));
+        assert!(!flaps.is_flapping(at(0)));
+        flaps.trip(at(0));
+        assert!(flaps.is_flapping(at(0)));
+    }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 
 mod boundaries;
+mod brakes;
 mod recovery;
 mod safety;
 mod states;

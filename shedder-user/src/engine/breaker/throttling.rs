@@ -121,4 +121,17 @@ mod tests {
         throttling.observe(&sample, false, &RULE, at(5));
         assert_eq!(throttling.deadline(&RULE), Some(at(12)));
     }
+
+    #[test]
+    fn a_twentieth_is_as_good_as_nothing() {
+        let is_calm = |connects, successes| {
+            let mut throttling = Throttling::new(&RULE, None);
+            let counts = Counts { connects, successes, ..Counts::default() };
+            throttling.observe(&Sample { counts, ..Sample::default() }, false, &RULE, at(1));
+            throttling.deadline(&RULE).is_some()
+        };
+        // (19 - 2 · 9) / 20 and (17 - 2 · 8) / 18
+        assert!(is_calm(19, 9));
+        assert!(!is_calm(17, 8));
+    }
 }

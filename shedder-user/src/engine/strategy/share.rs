@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_is_that_of_the_score_interval() {
+        let bound = wilson_lower_bound(8, 10, 1.96);
+        // (0.8 + 0.19208 - 1.96 · √0.025604) / 1.38416
+        assert!((bound - 0.490_157).abs() < 1e-6, "{bound}");
+    }
+
+    #[test]
     fn alert_half_the_evidence_is_enough() {
         assert!(lower_bound(2, 2, 1.96, true) >= 0.5);
         assert!(lower_bound(2, 2, 1.96, false) < 0.5);
