@@ -101,6 +101,7 @@ impl Engine {
         self.safety.insert(cell, place);
         breaker.suspend(self.safety.is_suspended(place));
         self.cells.insert(cell, place, breaker);
+        self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
     }
 
     /// Forgets a breaker.

@@ -286,12 +286,16 @@ impl Safety {
         now: Monotonic,
     ) -> Option<Notice> {
         let place = all.place(cell)?;
-        let percent = all.breaker(cell)?.policy().safety.panic_percent?;
+        let percent = all.breaker(cell)?.policy().safety.panic_percent;
         let group = self.groups.get_mut(&(place.caller, place.service))?;
+        if percent.is_none() && !group.is_panicking {
+            return None;
+        }
         let breakers = || group.cells.iter().filter_map(|cell| all.breaker(*cell));
         let active = breakers().filter(|other| other.is_in_use(MINUTE, now)).count();
         let failing = breakers().filter(|other| is_failing(other)).count();
-        let is_panicking = active > 0 && failing * 100 >= active * usize::from(percent);
+        let is_panicking = percent
+            .is_some_and(|percent| active > 0 && failing * 100 >= active * usize::from(percent));
         if is_panicking == group.is_panicking {
             return None;
         }

@@ -108,7 +108,7 @@ impl Breaker {
             level: self.level,
             is_flapping: self.flaps.is_flapping(now),
             is_suspended: self.is_suspended,
-            next: self.next(),
+            next: self.next(now),
             window: self.windows.summary(now),
         }
     }
@@ -163,7 +163,7 @@ impl Breaker {
             restraint,
             level: self.level,
             is_flapping: self.flaps.is_flapping(now),
-            next: self.next(),
+            next: self.next(now),
             window: self.windows.summary(now),
             generation: self.policy.generation,
         }
@@ -178,7 +178,7 @@ impl Breaker {
         }
     }
 
-    fn next(&self) -> Option<Next> {
+    fn next(&self, now: Monotonic) -> Option<Next> {
         if let Some(Overlay { force, until }) = self.overlay {
             let state = match force {
                 Force::Open => State::HalfOpen,
@@ -192,17 +192,21 @@ impl Breaker {
             Stage::Throttled(throttling) => {
                 (State::Closed, throttling.deadline(&self.policy.throttle)?)
             }
-            Stage::Open { until } => (self.after_open(), *until),
+            Stage::Open { until } => (self.after_open(now), *until),
             Stage::HalfOpen(probing) => (State::Open, probing.deadline?),
             Stage::Recovering(ramp) => (State::Closed, ramp.until),
         };
         Some(Next { state, at })
     }
 
-    fn after_open(&self) -> State {
+    fn after_open(&self, now: Monotonic) -> State {
         match self.policy.half_open.admission {
             Admission::Tokens(_) | Admission::Everyone => State::HalfOpen,
-            Admission::Skip if self.policy.ramp.duration.is_zero() => State::Closed,
+            Admission::Skip
+                if self.policy.ramp.duration.is_zero() && !self.flaps.is_flapping(now) =>
+            {
+                State::Closed
+            }
             Admission::Skip => State::Recovering,
         }
     }

@@ -241,6 +241,24 @@ fn panic_lets_everything_through() {
     assert_eq!(stage.admitted(0, 1_000), 0);
 }
 
+/// A policy that knows no panic ends the panic of the one before it.
+#[test]
+fn panic_ends_with_the_policy_that_asked_for_it() {
+    let mut policy = guarded();
+    policy.safety.max_open_percent = 100;
+    policy.safety.panic_percent = Some(80);
+    let mut stage = Stage::new(&policy, &FIVE);
+    stage.play(&format!(
+        "{}100 c0 fail 5\n 110 c1 fail 5\n 120 c2 fail 5\n 140 c3 fail 5",
+        all_in_use(5)
+    ));
+    assert_eq!(stage.admitted(0, 150), 1_000);
+    policy.safety.panic_percent = None;
+    let place = Place { caller: 0, service: 0, endpoint: 4 };
+    stage.engine.insert(CellId(4), place, Arc::new(policy), at(200));
+    assert_eq!(stage.admitted(0, 200), 0);
+}
+
 /// Cells of other callers and services go their own way.
 #[test]
 fn breakers_meet_only_in_their_group() {
