@@ -293,3 +293,37 @@ fn a_breaker_at_rest_wakes_nobody() {
     assert_eq!(view_state(&stage, 0, 300_000), State::Closed);
     assert_eq!(stage.engine.poll_timeout(), None);
 }
+
+/// Others are sent only to what lets everything through.
+#[test]
+fn only_what_is_closed_or_held_closed_is_healthy() {
+    let mut stage = Stage::new(&policy(vec![Strategy::Consecutive { failures: 5 }]), &[(0, 0, 0)]);
+    assert!(stage.engine.is_healthy(CELL));
+    stage.play("0 fail 5");
+    assert!(!stage.engine.is_healthy(CELL));
+    stage.play("100 hold 500");
+    assert!(stage.engine.is_healthy(CELL));
+    stage.play("1500 probe 3 2 0");
+    assert!(!stage.engine.is_healthy(CELL), "traffic is only just returning");
+    stage.play("2000 reset\n 2100 open 500");
+    assert!(!stage.engine.is_healthy(CELL));
+}
+
+/// Two breakers that trip at the same moment do not probe at the same moment.
+#[test]
+fn each_breaker_draws_its_own_jitter() {
+    let mut policy = policy(vec![Strategy::Consecutive { failures: 5 }]);
+    policy.open.jitter_permille = 1000;
+    let cells: Vec<_> = (0..20).map(|endpoint| (0, 0, endpoint)).collect();
+    let mut stage = Stage::new(&policy, &cells);
+    for cell in 0..20 {
+        stage.play(&format!("0 c{cell} fail 5"));
+    }
+    let mut ends: Vec<_> = (0..20)
+        .map(|cell| stage.engine.view(CellId(cell), at(0)).expect("it exists").next)
+        .map(|next| next.expect("open ends").at)
+        .collect();
+    ends.sort();
+    ends.dedup();
+    assert!(ends.len() >= 15, "{} different times of 20", ends.len());
+}
