@@ -160,4 +160,12 @@ mod tests {
         assert!(!is_well(9, 1));
         assert!(is_well(0, 0));
     }
+
+    /// A run that stands as it stood is no news.
+    #[test]
+    fn a_sample_without_news_is_empty() {
+        assert!(Sample { failure_run: 9, ..Sample::default() }.is_empty());
+        let counts = Counts { shed: 1, ..Counts::default() };
+        assert!(!Sample { counts, ..Sample::default() }.is_empty());
+    }
 }

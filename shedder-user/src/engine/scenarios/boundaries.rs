@@ -327,3 +327,41 @@ fn each_breaker_draws_its_own_jitter() {
     ends.dedup();
     assert!(ends.len() >= 15, "{} different times of 20", ends.len());
 }
+
+/// A rule about latency stays armed while traffic returns, although nothing fails.
+#[test]
+fn slow_answers_reopen_a_ramp() {
+    let slow = quantile(Signal::Response, 900, Duration::from_millis(500), 10);
+    check(
+        &policy(vec![Strategy::Consecutive { failures: 5 }, slow]),
+        "0 fail 5\n 1000 probe 3 2 0\n 2000 slow 1000 5",
+        "0 closed -> open, level 1: 5 failures in a row (limit 5)
+         1000 open -> half_open, level 1: the open time has passed; probing
+         1000 half_open -> recovering, level 1: 2 of 3 probes succeeded
+         2000 recovering -> open, level 2: p90 of 5 response times in 10s is 1s (limit 500ms)",
+    );
+}
+
+/// What flaps was truly down, again and again: damping takes care of it, suspension does not.
+#[test]
+fn flapping_is_no_false_refusal() {
+    let mut policy = consecutive();
+    policy.ramp.duration = Duration::ZERO;
+    policy.open.max = policy.open.base;
+    policy.safety.false_refusals_permille = Some(10);
+    let mut stage = Stage::new(&policy, &[(0, 0, 0), (0, 0, 1)]);
+    for trip in 0..4 {
+        let [failed, shed, probed] = [0, 500, 1_000].map(|at| trip * 2_000 + at);
+        stage.play(&format!(
+            "{failed} c1 ok 100\n {failed} fail 5\n {shed} asked 50 50\n {probed} probe 3 3 0"
+        ));
+    }
+    // The fourth is flapping; it and those after it are not held against the policy.
+    for trip in 1..5 {
+        let [failed, shed, probed] = [0, 500, 30_500].map(|at| trip * 100_000 + at);
+        stage.play(&format!(
+            "{failed} c1 ok 100\n {failed} fail 5\n {shed} asked 50 50\n {probed} probe 3 3 0"
+        ));
+    }
+    assert!(!stage.log.contains("notice"), "{}", stage.log);
+}
