@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shedder_common::histogram::bucket;
 use shedder_common::time::Monotonic;
-use shedder_user::config::presets;
+use shedder_user::config::{Preset, presets};
 use shedder_user::engine::{
     CellId, Counts, DriftRule, Engine, Limit, Mode, NodeRules, Place, Policy, Rule, Sample, Signal,
     Span, State, Strategy, TripRule,
@@ -53,7 +53,7 @@ fn enforcing(mut policy: Policy) -> Policy {
 }
 
 fn default_policy() -> Policy {
-    let preset = presets().iter().find(|preset| preset.name == "default");
+    let preset = Preset::find("default");
     enforcing(preset.expect("there is one").policy())
 }
 

@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::Binding;
+use crate::config::{Binding, Config};
 use crate::engine::{BestCase, Measure, Policy, Signal, Strategy};
 
 /// What a policy cannot do although it seems to.
-pub(super) fn warnings(file: &Path, binding: &Binding) -> Vec<String> {
+pub(super) fn warnings(file: &Path, config: &Config) -> Vec<String> {
+    config.bindings.iter().flat_map(|binding| of_policy(file, binding)).collect()
+}
+
+fn of_policy(file: &Path, binding: &Binding) -> Vec<String> {
     let policy = &binding.policy;
     let place = format!("{}:{}: warning: policy {}", file.display(), binding.line, policy.name);
     let mut warnings: Vec<String> = policy

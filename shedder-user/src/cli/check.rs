@@ -24,9 +24,7 @@ impl Check {
         for binding in &config.bindings {
             println!("{}", describe(&config, binding));
         }
-        for warning in
-            config.bindings.iter().flat_map(|binding| advice::warnings(&self.file, binding))
-        {
+        for warning in advice::warnings(&self.file, &config) {
             eprintln!("shedder: {warning}");
         }
         println!("{}: good", self.file.display());
@@ -67,7 +65,7 @@ mod tests {
         );
         let config = Config::parse("f", &text).unwrap_or_else(|error| panic!("{error}"));
         let binding = &config.bindings[0];
-        (describe(&config, binding), advice::warnings(Path::new("f"), binding))
+        (describe(&config, binding), advice::warnings(Path::new("f"), &config))
     }
 
     #[test]

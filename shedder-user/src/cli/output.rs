@@ -56,8 +56,12 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The lines; `paint` may colour a cell, given its row (zero is the heading), column and text.
-    pub(super) fn render(&self, paint: impl Fn(usize, usize, &str) -> String) -> String {
+    /// The lines, the heading bold; `colour` may colour any other cell, given its column and text.
+    pub(super) fn render(
+        &self,
+        paint: Paint,
+        colour: impl Fn(usize, &str) -> Option<Colour>,
+    ) -> String {
         let columns = self.rows.first().map_or(0, Vec::len);
         let width = |column: usize| {
             self.rows
@@ -73,7 +77,11 @@ impl Table {
             for (column, cell) in row.iter().enumerate() {
                 let is_last = column + 1 == row.len();
                 let padding = if is_last { 0 } else { widths[column] - cell.chars().count() + 2 };
-                line.push_str(&paint(index, column, cell));
+                let colour = if index == 0 { Some(Colour::Bold) } else { colour(column, cell) };
+                match colour {
+                    Some(colour) => line.push_str(&paint.apply(colour, cell)),
+                    None => line.push_str(cell),
+                }
                 line.push_str(&" ".repeat(padding));
             }
             text.push_str(line.trim_end());
@@ -135,7 +143,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["A", "LONG"]);
         table.push(vec!["wide".to_owned(), "x".to_owned()]);
-        let text = table.render(|_, _, cell| cell.to_owned());
+        let text = table.render(Paint { enabled: false }, |_, _| None);
         assert_eq!(text, "A     LONG\nwide  x\n");
     }
 

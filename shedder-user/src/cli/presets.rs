@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Failure;
-use super::output::{Colour, Paint, Table};
+use super::output::{Paint, Table};
 use crate::config::{Preset, presets};
 
 /// List the presets, or show everything one of them sets.
@@ -23,9 +23,8 @@ impl Presets {
             print!("{}", list(paint));
             return Ok(());
         };
-        let preset = presets().iter().find(|preset| preset.name == name).ok_or_else(|| {
-            let known: Vec<_> = presets().iter().map(|preset| preset.name.as_str()).collect();
-            anyhow::anyhow!("{name:?} is no preset; there are {}", known.join(", "))
+        let preset = Preset::find(&name).ok_or_else(|| {
+            anyhow::anyhow!("{name:?} is no preset; there are {}", Preset::known())
         })?;
         print!("{}", show(preset));
         Ok(())
@@ -37,11 +36,7 @@ fn list(paint: Paint) -> String {
     for preset in presets() {
         table.push(vec![preset.name.clone(), preset.summary.clone(), preset.source.clone()]);
     }
-    table.render(
-        |row, _, cell| {
-            if row == 0 { paint.apply(Colour::Bold, cell) } else { cell.to_owned() }
-        },
-    )
+    table.render(paint, |_, _| None)
 }
 
 /// The preset as lines one could put into a policy file.
@@ -74,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_line_shows_one_trip_rule() {
-        let preset = presets().iter().find(|preset| preset.name == "dual-p90");
+        let preset = Preset::find("dual-p90");
         let shown = show(preset.expect("it is in the file"));
         let all = shown.lines().find(|line| line.starts_with("trip.all = ")).expect("it has it");
         assert!(

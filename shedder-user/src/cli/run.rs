@@ -53,9 +53,7 @@ impl Run {
             debug: self.debug_programs,
         };
         log(self.log_json, self.debug_programs);
-        for warning in
-            config.bindings.iter().flat_map(|binding| advice::warnings(&self.config, binding))
-        {
+        for warning in advice::warnings(&self.config, &config) {
             tracing::warn!("{warning}");
         }
         if self.check_only {

@@ -12,7 +12,7 @@ use clap::Args;
 use super::Failure;
 use super::output::{Colour, Paint, Table};
 use crate::clock;
-use crate::config::{Config, presets};
+use crate::config::{Config, Preset};
 use crate::engine::{Mode, Policy};
 use crate::simulation::{Bound, FaultReport, PolicyReport, Report, Scenario, Simulation, picture};
 
@@ -116,16 +116,14 @@ impl Simulate {
 
 /// The preset or the first policy of the file called `name`, enforcing.
 fn policy(name: &str) -> Result<Arc<Policy>, anyhow::Error> {
-    let preset = presets().iter().find(|preset| preset.name == name);
-    let policy = if let Some(preset) = preset {
+    let policy = if let Some(preset) = Preset::find(name) {
         preset.policy()
     } else if Path::new(name).exists() {
         let config = Config::load(Path::new(name))?;
         let first = config.bindings.first().context("the file has no policy")?;
         Policy::clone(&first.policy)
     } else {
-        let known: Vec<_> = presets().iter().map(|preset| preset.name.as_str()).collect();
-        let known = known.join(", ");
+        let known = Preset::known();
         return Err(anyhow!("{name:?} is neither a file nor a preset; there are {known}"));
     };
     Ok(Arc::new(Policy { mode: Mode::Enforce, ..policy }))
@@ -174,11 +172,7 @@ fn table(report: &Report, paint: Paint) -> String {
             table.push(row(policy, Some(fault), false));
         }
     }
-    table.render(
-        |row, _, cell| {
-            if row == 0 { paint.apply(Colour::Bold, cell) } else { cell.to_owned() }
-        },
-    )
+    table.render(paint, |_, _| None)
 }
 
 /// What concerns the policy as a whole stands in its first row.
@@ -216,11 +210,10 @@ fn bounds_table(bounds: &[Bound], paint: Paint) -> String {
         let Bound { name, measured, bound, .. } = bound;
         table.push(vec![name.clone(), bound.clone(), measured.clone(), verdict.to_owned()]);
     }
-    table.render(|row, column, cell| match (row, column, cell) {
-        (0, ..) => paint.apply(Colour::Bold, cell),
-        (_, 3, KEPT) => paint.apply(Colour::Green, cell),
-        (_, 3, _) => paint.apply(Colour::Red, cell),
-        _ => cell.to_owned(),
+    table.render(paint, |column, cell| match (column, cell) {
+        (3, KEPT) => Some(Colour::Green),
+        (3, _) => Some(Colour::Red),
+        _ => None,
     })
 }
 

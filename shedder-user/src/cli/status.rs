@@ -73,11 +73,7 @@ fn table(breakers: &[Breaker], paint: Paint) -> String {
             breaker.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| reason.text.clone()),
         ]);
     }
-    table.render(|row, column, cell| match (row, column) {
-        (0, _) => paint.apply(Colour::Bold, cell),
-        (_, STATE_COLUMN) => paint.apply(colour(cell), cell),
-        _ => cell.to_owned(),
-    })
+    table.render(paint, |column, cell| (column == STATE_COLUMN).then(|| colour(cell)))
 }
 
 fn state(breaker: &Breaker) -> String {

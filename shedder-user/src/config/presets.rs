@@ -36,8 +36,14 @@ pub fn presets() -> &'static [Preset] {
 
 impl Preset {
     /// The preset called `name`.
-    pub(super) fn find(name: &str) -> Option<&'static Self> {
+    pub fn find(name: &str) -> Option<&'static Self> {
         presets().iter().find(|preset| preset.name == name)
+    }
+
+    /// The names of all there are, for a complaint.
+    pub(crate) fn known() -> String {
+        let names: Vec<&str> = presets().iter().map(|preset| preset.name.as_str()).collect();
+        names.join(", ")
     }
 
     /// The policy it makes by itself.

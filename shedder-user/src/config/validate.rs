@@ -33,7 +33,7 @@ pub(super) fn file(file: File, text: &str) -> Result<Config, Complaint> {
         .iter()
         .map(|policy| binding(text, policy, &callers, &services))
         .collect::<Result<Vec<_>, _>>()?;
-    overlaps(text, &file.policy, &bindings, &services)?;
+    overlaps(&file.policy, &bindings, &services)?;
     Ok(Config { node, callers, services, bindings })
 }
 
@@ -97,10 +97,10 @@ fn binding(
     callers: &[Caller],
     services: &[Service],
 ) -> Result<Binding, Complaint> {
-    let caller =
-        known("caller", &policy.caller, callers.iter().map(|caller| caller.name.as_str()))?;
-    let service =
-        known("service", &policy.service, services.iter().map(|service| service.name.as_str()))?;
+    let callers: Vec<&str> = callers.iter().map(|caller| caller.name.as_str()).collect();
+    let services: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+    let caller = policy.caller.index_in("caller", &callers)?;
+    let service = policy.service.index_in("service", &services)?;
     Ok(Binding {
         caller,
         service,
@@ -114,8 +114,7 @@ fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
     let preset = policy.preset.as_ref();
     let wanted = preset.map_or(presets::DEFAULT, |name| name.value.as_str());
     let preset = Preset::find(wanted).ok_or_else(|| {
-        let known: Vec<_> = presets::presets().iter().map(|preset| preset.name.as_str()).collect();
-        let message = format!("{wanted:?} is no preset; there are {}", known.join(", "));
+        let message = format!("{wanted:?} is no preset; there are {}", Preset::known());
         Complaint::maybe_at(preset.and_then(|name| name.span.clone()), message)
     })?;
     let name = policy.name.as_ref().map_or_else(
@@ -136,23 +135,6 @@ fn line(text: &str, policy: &file::Policy) -> usize {
     policy.caller.span.as_ref().map_or(1, |span| place(text, span.start).0)
 }
 
-fn known<'a>(
-    kind: &str,
-    name: &Text,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<usize, Complaint> {
-    let names: Vec<&str> = names.collect();
-    names.iter().position(|known| *known == name.value).ok_or_else(|| {
-        let wanted = &name.value;
-        let message = if names.is_empty() {
-            format!("no {kind} is called {wanted:?}: the file has no [[{kind}]]")
-        } else {
-            format!("no {kind} is called {wanted:?}; there are {}", names.join(", "))
-        };
-        name.complaint(message)
-    })
-}
-
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), Complaint> {
     let mut seen = BTreeSet::new();
     for name in names {
@@ -170,7 +152,6 @@ fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), C
 /// Refuses two policies that would decide about the same endpoint for the same caller. A network
 /// around an address of another service is no overlap: the more precise entry decides.
 fn overlaps(
-    text: &str,
     policies: &[file::Policy],
     bindings: &[Binding],
     services: &[Service],
@@ -180,7 +161,7 @@ fn overlaps(
         let service = &services[binding.service];
         for endpoint in service.endpoints.iter().chain(&service.fallback) {
             let Some(first) = decided.insert((binding.caller, endpoint), index) else { continue };
-            let line = line(text, &policies[first]);
+            let line = bindings[first].line;
             let message = format!(
                 "this policy and the one at line {line} both decide about {endpoint} for caller {:?}; remove one",
                 policies[index].caller.value,

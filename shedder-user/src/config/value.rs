@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 use std::fmt::Display;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -62,18 +62,55 @@ impl<T> At<T> {
     }
 }
 
+impl<T: Copy + PartialOrd + Display> At<T> {
+    /// The number, if it is in range.
+    pub(crate) fn within(&self, field: &str, range: RangeInclusive<T>) -> Result<T, Complaint> {
+        if range.contains(&self.value) {
+            return Ok(self.value);
+        }
+        let (value, least, most) = (self.value, range.start(), range.end());
+        Err(self.complaint(format!("{field} is {value}, outside {least} to {most}")))
+    }
+}
+
+impl Text {
+    /// Where the name stands in a list of those there are.
+    pub(crate) fn index_in(&self, kind: &str, names: &[&str]) -> Result<usize, Complaint> {
+        let wanted = &self.value;
+        names.iter().position(|known| known == wanted).ok_or_else(|| {
+            let message = if names.is_empty() {
+                format!("no {kind} is called {wanted:?}: the file has no [[{kind}]]")
+            } else {
+                format!("no {kind} is called {wanted:?}; there are {}", names.join(", "))
+            };
+            self.complaint(message)
+        })
+    }
+}
+
 impl Time {
     pub(crate) const fn duration(&self) -> Duration {
         self.value.0
+    }
+
+    /// The duration, if it is within bounds.
+    pub(crate) fn between(
+        &self,
+        field: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Result<Duration, Complaint> {
+        let value = self.duration();
+        if (least..=most).contains(&value) {
+            return Ok(value);
+        }
+        Err(self.complaint(format!("{field} is {value:?}, outside {least:?} to {most:?}")))
     }
 }
 
 /// A share as thousandths; ranges other than 0 to 1 are checked where the policy is made.
 pub(super) fn permille(field: &str, share: &At<f64>) -> Result<u16, Complaint> {
-    let value = share.value;
-    if !(0.0..=1.0).contains(&value) {
-        return Err(share.complaint(format!("{field} is {value}, outside 0 to 1")));
-    }
+    let value = share.within(field, 0.0..=1.0)?;
     let thousandths = (value * 1000.0).round();
     if (value * 1000.0 - thousandths).abs() > 1e-6 {
         return Err(share.complaint(format!(

@@ -53,7 +53,7 @@ impl<T> Layer for At<T> {
 impl Layer for Vec<Text> {
     fn over(mut self, base: Self) -> Self {
         for name in base {
-            if !self.iter().any(|known| known.value == name.value) {
+            if !self.contains(&name) {
                 self.push(name);
             }
         }

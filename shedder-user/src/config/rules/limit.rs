@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::error::Complaint;
 use super::super::value::{At, Time, words};
-use super::layer::{Layer as _, layer};
+use super::layer::layer;
 use super::required;
 use crate::engine::{LearnRule, Limit, Response, Rule, Signal, Span, TripRule};
 
@@ -132,10 +132,9 @@ impl Terms<'_> {
     /// The rule as a part of others, which has nothing to do by itself.
     pub(super) fn part(&self, rule: Rule) -> Result<Rule, Complaint> {
         if let Some(then) = self.then {
-            return Err(Complaint::maybe_at(
-                then.place(""),
-                "a part of trip.all does nothing by itself; put then into trip.all",
-            ));
+            return Err(
+                then.complaint("a part of trip.all does nothing by itself; put then into trip.all")
+            );
         }
         self.rule(rule)
     }

@@ -88,12 +88,7 @@ fn within(
     least: Duration,
     most: Duration,
 ) -> Result<Duration, Complaint> {
-    let Some(given) = given else { return Ok(default.clamp(least, most)) };
-    let duration = given.duration();
-    if (least..=most).contains(&duration) {
-        return Ok(duration);
-    }
-    Err(given.complaint(format!("{field} is {duration:?}, outside {least:?} to {most:?}")))
+    given.map_or_else(|| Ok(default.clamp(least, most)), |given| given.between(field, least, most))
 }
 
 fn number<T: Copy + PartialOrd + Display>(
@@ -102,10 +97,5 @@ fn number<T: Copy + PartialOrd + Display>(
     default: T,
     range: RangeInclusive<T>,
 ) -> Result<T, Complaint> {
-    let Some(given) = given else { return Ok(default) };
-    if range.contains(&given.value) {
-        return Ok(given.value);
-    }
-    let (value, least, most) = (given.value, range.start(), range.end());
-    Err(given.complaint(format!("{field} is {value}, outside {least} to {most}")))
+    given.map_or(Ok(default), |given| given.within(field, range))
 }

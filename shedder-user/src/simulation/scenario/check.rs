@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use super::file::{self, File};
-use super::value::{at_least_one, between, found, one_of, or_between, share, unique};
+use super::value::{at_least_one, found, one_of, or_between, share, unique};
 use super::{
     Arrivals, Caller, Cell, Choose, Endpoint, Expect, Fault, Flow, Network, Scenario, Service,
     Trouble,
@@ -22,7 +22,7 @@ pub(super) fn scenario(name: &str, text: &str) -> Result<Scenario, Complaint> {
     let config = Config::from_tables(document.get_mut(), text)?;
     let file = File::deserialize(Deserializer::from(document))?;
     let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
-    let duration = between("duration", &file.duration, SECOND, DAY)?;
+    let duration = file.duration.between("duration", SECOND, DAY)?;
     let mut scenario = Scenario {
         name: file.name.as_ref().map_or_else(|| stem.into_owned(), |name| name.value.clone()),
         summary: file.summary.map(|summary| summary.value).unwrap_or_default(),
@@ -214,7 +214,7 @@ fn trouble(file: &file::Fault) -> Result<(Trouble, Takes), Complaint> {
             let message = format!("a fault of kind {:?} needs by, a duration", &file.kind.value);
             file.kind.complaint(message)
         })?;
-        between("by", by, Duration::from_micros(1), HOUR)
+        by.between("by", Duration::from_micros(1), HOUR)
     };
     let shared = Takes { share: true, by: false };
     let timed = Takes { share: true, by: true };

@@ -7,16 +7,7 @@ use crate::config::{At, Complaint, Text, Time};
 
 /// The places of names in a list.
 pub(super) fn found(kind: &str, wanted: &[Text], names: &[&str]) -> Result<Vec<usize>, Complaint> {
-    let mut found = Vec::new();
-    for name in wanted {
-        let index = names.iter().position(|known| *known == name.value).ok_or_else(|| {
-            let wanted = &name.value;
-            let message = format!("no {kind} is called {wanted:?}; there are {}", names.join(", "));
-            name.complaint(message)
-        })?;
-        found.push(index);
-    }
-    Ok(found)
+    wanted.iter().map(|name| name.index_in(kind, names)).collect()
 }
 
 /// Refuses a name that is given twice.
@@ -51,12 +42,7 @@ pub(super) fn one_of<T: Copy>(
 
 /// A number from 0 to 1.
 pub(super) fn share(key: &str, given: Option<&At<f64>>, default: f64) -> Result<f64, Complaint> {
-    let Some(given) = given else { return Ok(default) };
-    let value = given.value;
-    if (0.0..=1.0).contains(&value) {
-        return Ok(value);
-    }
-    Err(given.complaint(format!("{key} is {value}, outside 0 to 1")))
+    given.map_or(Ok(default), |given| given.within(key, 0.0..=1.0))
 }
 
 /// A whole number, but not zero.
@@ -74,19 +60,5 @@ pub(super) fn or_between(
     default: Duration,
     most: Duration,
 ) -> Result<Duration, Complaint> {
-    given.map_or(Ok(default), |given| between(key, given, Duration::ZERO, most))
-}
-
-/// A duration within bounds.
-pub(super) fn between(
-    key: &str,
-    given: &Time,
-    least: Duration,
-    most: Duration,
-) -> Result<Duration, Complaint> {
-    let value = given.duration();
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(given.complaint(format!("{key} is {value:?}, outside {least:?} to {most:?}")))
+    given.map_or(Ok(default), |given| given.between(key, Duration::ZERO, most))
 }
