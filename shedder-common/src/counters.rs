@@ -35,15 +35,19 @@ pub struct SlotCounters {
     pub timed_out: u64,
     /// Outcome: the network said the host or network cannot be reached.
     pub unreachable: u64,
-    /// Outcome: the peer reset or closed the connection where an answer was due.
+    /// Outcome: the peer reset the connection where an answer was due.
     pub reset: u64,
+    /// Outcome: the peer closed the connection where an answer was due, without a byte of one.
+    pub hung_up: u64,
     /// Outcome: an answer arrived.
     pub responses: u64,
     /// Outcome: established and closed in good order without a request.
     pub idle_closes: u64,
     /// Answers slower than [`crate::verdict::Verdict::slow_ns`].
     pub slow: u64,
-    /// Ended by the caller early, or for a reason of its own; says nothing of the endpoint.
+    /// The caller gave up waiting early; says nothing of the endpoint.
+    pub gave_up: u64,
+    /// Ended for a reason of the caller's own; says nothing of the endpoint.
     pub abandoned: u64,
     /// Outcomes of sockets from an earlier epoch; they decide nothing.
     pub stale: u64,
@@ -57,11 +61,25 @@ pub struct SlotCounters {
     pub failure_run: u64,
     /// How often the failure run reached its limit.
     pub failure_bursts: u64,
+    /// Requests begun: the first byte out after an answer, or after the handshake.
+    pub requests: u64,
+    /// Established connections that have ended.
+    pub ended: u64,
+    /// Segments with data sent; counted with a segment sent again and when a connection ends.
+    pub segments: u64,
+    /// Segments with data sent again.
+    pub retransmits: u64,
+    /// Bytes the endpoint acknowledged; counted when a connection ends. Its end is one of them.
+    pub bytes_out: u64,
+    /// Bytes received from it; counted when a connection ends. Its end is one of them.
+    pub bytes_in: u64,
+    /// Connections whose port stays taken for a minute, because this side closed first.
+    pub time_waits: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 
-const _: () = assert!(size_of::<SlotCounters>() == 256);
+const _: () = assert!(size_of::<SlotCounters>() == 320);
 
 impl SlotCounters {
     /// The row of a slot in which nothing has happened.
@@ -81,9 +99,11 @@ impl SlotCounters {
         timed_out: 0,
         unreachable: 0,
         reset: 0,
+        hung_up: 0,
         responses: 0,
         idle_closes: 0,
         slow: 0,
+        gave_up: 0,
         abandoned: 0,
         stale: 0,
         syn_retransmits: 0,
@@ -91,7 +111,14 @@ impl SlotCounters {
         turns: 0,
         failure_run: 0,
         failure_bursts: 0,
-        reserved: [0; 7],
+        requests: 0,
+        ended: 0,
+        segments: 0,
+        retransmits: 0,
+        bytes_out: 0,
+        bytes_in: 0,
+        time_waits: 0,
+        reserved: [0; 6],
     };
 
     /// Connects that were refused, held or sent elsewhere.

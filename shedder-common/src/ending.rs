@@ -17,8 +17,12 @@ pub enum Outcome {
     TimedOut,
     /// The network said that the host cannot be reached.
     Unreachable,
-    /// Reset or closed where an answer was due.
+    /// Reset where an answer was due.
     Reset,
+    /// Closed by the peer where an answer was due, without a byte of one.
+    HungUp,
+    /// The caller gave up waiting, sooner than would say something about the endpoint.
+    GaveUp,
     /// Says nothing about the endpoint.
     Abandoned,
 }
@@ -87,7 +91,8 @@ const fn of_attempt(life: &Life, end: End, patience_ns: u64) -> Outcome {
         End::Refused => Outcome::Refused,
         End::TimedOut => Outcome::TimedOut,
         End::Unreachable => Outcome::Unreachable,
-        End::Reset | End::HungUp => Outcome::Reset,
+        End::Reset => Outcome::Reset,
+        End::HungUp => Outcome::HungUp,
         End::Local => Outcome::Abandoned,
     }
 }
@@ -100,11 +105,12 @@ const fn of_turn(life: &Life, end: End, patience_ns: u64) -> Outcome {
     let is_excused = life.has_answered && (life.is_peer_closed || matches!(end, End::HungUp));
     match end {
         _ if is_excused => Outcome::Abandoned,
-        _ if life.is_peer_closed => Outcome::Reset,
+        _ if life.is_peer_closed => Outcome::HungUp,
         End::Closed => after_waiting(life, patience_ns),
         End::TimedOut => Outcome::TimedOut,
         End::Unreachable => Outcome::Unreachable,
-        End::Reset | End::HungUp | End::Refused => Outcome::Reset,
+        End::Reset | End::Refused => Outcome::Reset,
+        End::HungUp => Outcome::HungUp,
         End::Local => Outcome::Abandoned,
     }
 }
@@ -130,7 +136,7 @@ const fn of_silence(life: &Life, end: End, patience_ns: u64) -> Outcome {
 
 #[inline(always)]
 const fn after_waiting(life: &Life, patience_ns: u64) -> Outcome {
-    if life.waited_ns >= patience_ns { Outcome::TimedOut } else { Outcome::Abandoned }
+    if life.waited_ns >= patience_ns { Outcome::TimedOut } else { Outcome::GaveUp }
 }
 
 #[cfg(test)]
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn giving_up_counts_after_a_fair_wait_only() {
         for life in [CONNECTING, WAITING, Life { has_answered: true, ..WAITING }] {
-            check(life, End::Closed, Some(Outcome::Abandoned));
+            check(life, End::Closed, Some(Outcome::GaveUp));
             check(after_long(life), End::Closed, Some(Outcome::TimedOut));
         }
         let held = Life { is_held: true, ..after_long(CONNECTING) };
@@ -188,12 +194,12 @@ mod tests {
 
     #[test]
     fn a_hang_up_counts_where_nothing_was_ever_answered() {
-        check(WAITING, End::HungUp, Some(Outcome::Reset));
+        check(WAITING, End::HungUp, Some(Outcome::HungUp));
         let kept = Life { is_waiting: true, ..SERVED };
         check(kept, End::HungUp, Some(Outcome::Abandoned));
         check(kept, End::Reset, Some(Outcome::Reset));
         let late = Life { is_peer_closed: true, ..WAITING };
-        check(late, End::Closed, Some(Outcome::Reset));
+        check(late, End::Closed, Some(Outcome::HungUp));
         let stale = Life { is_peer_closed: true, ..kept };
         check(stale, End::Reset, Some(Outcome::Abandoned));
     }

@@ -18,7 +18,8 @@ pub enum HistogramKind {
     Response = 1,
 }
 
-/// Histograms of one slot.
+/// Histograms of one slot in the histogram array. Round-trip times have an array of their own, which
+/// is as long as that only where a rule asks for them.
 pub const HISTOGRAM_KINDS: u32 = 2;
 
 /// The row of a slot's histogram in the histogram array.

@@ -20,10 +20,11 @@ pub mod endpoint;
 pub mod errno;
 pub mod event;
 pub mod histogram;
+pub mod in_flight;
 pub mod map;
 pub mod time;
 pub mod verdict;
 
 /// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
 /// meaning of a field does.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

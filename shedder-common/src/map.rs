@@ -12,6 +12,11 @@ pub const VERDICTS: &str = "VERDICTS";
 pub const COUNTERS: &str = "COUNTERS";
 /// Mappable array of [`crate::histogram::HistogramRow`] by [`crate::histogram::row`].
 pub const HISTOGRAMS: &str = "HISTOGRAMS";
+/// Mappable array of [`crate::histogram::HistogramRow`] by slot: round-trip times. It has one row where
+/// no rule asks for them.
+pub const ROUND_TRIPS: &str = "ROUND_TRIPS";
+/// Mappable array of [`crate::in_flight::InFlightRow`] by slot.
+pub const IN_FLIGHT: &str = "IN_FLIGHT";
 /// Mappable array of [`crate::endpoint::RedirectTarget`] by the slot of the target.
 pub const REDIRECTS: &str = "REDIRECTS";
 /// Mappable array with the one [`crate::counters::NodeRow`].

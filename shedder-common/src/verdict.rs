@@ -34,8 +34,8 @@ pub struct Verdict {
     pub hold_jiffies: u32,
     /// How much too early the timer of a hold may fire.
     pub hold_slack_ns: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// What to measure besides: [`MEASURE_RTT`].
+    pub measure: u32,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
@@ -53,9 +53,12 @@ impl Verdict {
         turns_to_skip: 0,
         hold_jiffies: 0,
         hold_slack_ns: 0,
-        reserved: 0,
+        measure: 0,
     };
 }
+
+/// Set in [`Verdict::measure`]: note the round-trip times of the connections.
+pub const MEASURE_RTT: u32 = 1;
 
 /// What happens to a connect that is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

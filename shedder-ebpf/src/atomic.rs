@@ -50,6 +50,25 @@ pub unsafe fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     previous
 }
 
+/// Puts a value in the place of another and returns that one. Needs Linux 5.12, as [`fetch_add`].
+///
+/// # Safety
+///
+/// `place` is writable and aligned to eight bytes.
+#[inline(always)]
+pub unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
+    let previous: u64;
+    // SAFETY: the caller vouches for the pointer; the instruction touches these eight bytes only.
+    unsafe {
+        asm!(
+            "{value} = xchg_64({pointer} + 0, {value})",
+            pointer = in(reg) place,
+            value = inout(reg) value => previous,
+        );
+    }
+    previous
+}
+
 /// Keeps the compiler from knowing what it proved about `value`, so that the bounds check after it
 /// stays in the program for the verifier to see.
 #[inline(always)]

@@ -15,7 +15,7 @@ use shedder_common::verdict::{self, Verdict};
 use crate::maps::{CALLERS, COUNTERS, REDIRECTS, SLOTS, VERDICTS};
 use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
-use crate::{announce, atomic, node};
+use crate::{announce, atomic, flight, node};
 
 /// What the connect program answers.
 #[derive(Clone, Copy)]
@@ -185,10 +185,14 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
         node::count(|node| &raw mut node.untagged);
         return;
     };
+    // Of an earlier connect on this socket whose end was not told.
+    flight::end(tag);
     let epoch = verdict::epoch(verdict.word);
     tag.slot = slot;
     tag.started_ns = 0;
     tag.last_out_ns = 0;
+    tag.segments_seen = 0;
+    tag.measure = verdict.measure;
     tag.closing_ns = 0;
     tag.epoch = epoch;
     tag.turn_epoch = epoch;

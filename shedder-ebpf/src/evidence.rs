@@ -5,10 +5,10 @@
 
 use shedder_common::counters::SlotCounters;
 use shedder_common::ending::Outcome;
-use shedder_common::histogram::{self, HistogramKind};
+use shedder_common::histogram::{self, HistogramKind, HistogramRow};
 use shedder_common::verdict::{self, Verdict};
 
-use crate::maps::{COUNTERS, HISTOGRAMS, VERDICTS};
+use crate::maps::{COUNTERS, HISTOGRAMS, ROUND_TRIPS, VERDICTS};
 use crate::tag::Tag;
 use crate::{announce, atomic};
 
@@ -29,6 +29,12 @@ pub fn rows(tag: &Tag) -> Option<Rows> {
     Some(Rows { verdict, counters })
 }
 
+/// Whether the slot a socket is tagged for still has the same tenant.
+#[inline(always)]
+pub fn is_tenant(tag: &Tag) -> bool {
+    VERDICTS.get(tag.slot.slot).is_some_and(|verdict| verdict.generation == tag.slot.generation)
+}
+
 /// Counts `outcome` of an attempt or turn that began in `epoch`.
 #[inline(always)]
 pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
@@ -47,6 +53,11 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
             Outcome::TimedOut => atomic::add(&raw mut (*counters).timed_out, 1),
             Outcome::Unreachable => atomic::add(&raw mut (*counters).unreachable, 1),
             Outcome::Reset => atomic::add(&raw mut (*counters).reset, 1),
+            Outcome::HungUp => atomic::add(&raw mut (*counters).hung_up, 1),
+            Outcome::GaveUp => {
+                atomic::add(&raw mut (*counters).gave_up, 1);
+                return;
+            }
             Outcome::Abandoned => {
                 atomic::add(&raw mut (*counters).abandoned, 1);
                 return;
@@ -86,7 +97,18 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
 /// Adds a latency to one of the slot's histograms.
 #[inline(always)]
 pub fn measure(slot: u32, kind: HistogramKind, elapsed_ns: u64) {
-    let Some(row) = HISTOGRAMS.get_ptr_mut(histogram::row(slot, kind)) else { return };
+    add_to(HISTOGRAMS.get_ptr_mut(histogram::row(slot, kind)), elapsed_ns);
+}
+
+/// Adds a round-trip time to the slot's.
+#[inline(always)]
+pub fn measure_round_trip(slot: u32, round_trip_ns: u64) {
+    add_to(ROUND_TRIPS.get_ptr_mut(slot), round_trip_ns);
+}
+
+#[inline(always)]
+fn add_to(row: Option<*mut HistogramRow>, elapsed_ns: u64) {
+    let Some(row) = row else { return };
     let bucket = atomic::opaque(histogram::bucket(elapsed_ns / 1000)) as usize;
     if bucket < histogram::BUCKETS {
         // SAFETY: the index is checked; the row is a map value.

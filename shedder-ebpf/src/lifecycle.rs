@@ -5,23 +5,24 @@
 
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG,
-    BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
-    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TIMEOUT_INIT,
-    BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, bpf_sock,
+    BPF_SOCK_OPS_RTO_CB, BPF_SOCK_OPS_RTO_CB_FLAG, BPF_SOCK_OPS_RTT_CB, BPF_SOCK_OPS_RTT_CB_FLAG,
+    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
+    BPF_SOCK_OPS_TIMEOUT_INIT, BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_CLOSING,
+    BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, BPF_TCP_TIME_WAIT, bpf_sock,
 };
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
 use shedder_common::ending::{self, End, Life, Outcome};
 use shedder_common::histogram::HistogramKind;
-use shedder_common::verdict;
+use shedder_common::in_flight::Kind;
+use shedder_common::verdict::{self, MEASURE_RTT};
 
-use crate::atomic;
-use crate::evidence::{measure, record, rows};
+use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, record, rows};
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
-use crate::syn_count;
 use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
+use crate::{atomic, flight, syn_count};
 
 #[inline(always)]
 pub fn advance(ctx: &SockOpsContext) {
@@ -31,6 +32,7 @@ pub fn advance(ctx: &SockOpsContext) {
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => establish(ctx),
         BPF_SOCK_OPS_RETRANS_CB => retransmit(ctx),
         BPF_SOCK_OPS_RTO_CB => note_expiry(ctx),
+        BPF_SOCK_OPS_RTT_CB => note_round_trip(ctx),
         BPF_SOCK_OPS_STATE_CB => change_state(ctx),
         _ => {}
     }
@@ -66,9 +68,14 @@ fn begin(ctx: &SockOpsContext) {
     }
     tag.phase = CONNECTING;
     tag.started_ns = now_ns();
-    let mut wanted = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
-    if sk_err_offset() == 0 {
-        wanted |= BPF_SOCK_OPS_RTO_CB_FLAG;
+    if tag.hold == HOLD_NONE {
+        let started_ns = tag.started_ns;
+        flight::begin(tag, Kind::Connecting, started_ns);
+    }
+    let mut wanted =
+        BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
+    if tag.measure & MEASURE_RTT != 0 {
+        wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
     }
     // The byte is shared with every other program on the path: add to it, never replace it.
     if ctx.set_cb_flags((ctx.cb_flags() | wanted).cast_signed()).is_err() {
@@ -83,6 +90,7 @@ fn establish(ctx: &SockOpsContext) {
         return;
     }
     tag.phase = ESTABLISHED;
+    flight::end(tag);
     syn_count::give_back(ctx, tag);
     let Some(rows) = rows(tag) else { return };
     // SAFETY: a row of the counter array.
@@ -96,22 +104,57 @@ fn establish(ctx: &SockOpsContext) {
 #[inline(always)]
 fn retransmit(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
-    if tag.phase != CONNECTING || tag.hold != HOLD_NONE {
-        return;
-    }
-    if let Some(rows) = rows(tag) {
+    let Some(rows) = rows(tag) else { return };
+    if tag.phase == ESTABLISHED {
+        // The third argument is an error: nothing was sent.
+        if ctx.arg(2) == 0 {
+            // SAFETY: a row of the counter array.
+            unsafe { atomic::add(&raw mut (*rows.counters).retransmits, ctx.arg(1).into()) };
+            count_segments(ctx, tag, &rows);
+        }
+    } else if tag.phase == CONNECTING && tag.hold == HOLD_NONE {
         // SAFETY: a row of the counter array.
         unsafe { atomic::add(&raw mut (*rows.counters).syn_retransmits, 1) };
     }
 }
 
-/// Only asked for where `sk_err` cannot be read: the third argument says that the last timer of
-/// the handshake ran out.
+/// Counts what was sent since it was last counted, here rather than packet by packet: a share of
+/// segments sent again is of interest when one is.
+#[inline(always)]
+fn count_segments(ctx: &SockOpsContext, tag: &mut Tag, rows: &Rows) {
+    // SAFETY: the kernel hands over a valid context.
+    let sent = unsafe { (*ctx.ops).data_segs_out };
+    let new = sent.wrapping_sub(tag.segments_seen);
+    tag.segments_seen = sent;
+    // SAFETY: a row of the counter array.
+    unsafe { atomic::add(&raw mut (*rows.counters).segments, new.into()) };
+}
+
+/// Only asked for where a rule wants to know. It comes with every acknowledgement that is timed.
+#[inline(always)]
+fn note_round_trip(ctx: &SockOpsContext) {
+    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    // During the handshake of a held connect the hold would be measured.
+    if tag.phase != ESTABLISHED || !is_tenant(tag) {
+        return;
+    }
+    // SAFETY: the kernel hands over a valid context. The smoothed time is kept in eighths of a µs.
+    let smoothed_us = unsafe { (*ctx.ops).srtt_us } >> 3;
+    measure_round_trip(tag.slot.slot, u64::from(smoothed_us) * 1000);
+}
+
+/// The retransmission timer ran out. The first argument says how often it had before, the third
+/// that it was the last time, which is all there is to know where `sk_err` cannot be read.
 #[inline(always)]
 fn note_expiry(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
-    if tag.phase == CONNECTING && ctx.arg(2) != 0 {
-        finish(tag, End::TimedOut, now_ns());
+    if sk_err_offset() == 0 && tag.phase == CONNECTING && ctx.arg(2) != 0 {
+        return finish(tag, End::TimedOut, now_ns());
+    }
+    // The timer of a hold is no sign of anything.
+    let expected = u32::from(tag.hold != HOLD_NONE);
+    if ctx.arg(0) > expected {
+        flight::stall(tag);
     }
 }
 
@@ -129,16 +172,41 @@ fn change_state(ctx: &SockOpsContext) {
     }
     match state {
         BPF_TCP_FIN_WAIT1 => tag.closing_ns = now_ns(),
-        BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => finish(tag, End::HungUp, now_ns()),
+        BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => {
+            count_traffic(ctx, tag);
+            finish(tag, End::HungUp, now_ns());
+        }
         BPF_TCP_CLOSE_WAIT => tag.is_peer_closed = 1,
         _ => {
             if is_debug() {
                 debug!(ctx, "close slot {} phase {}", tag.slot.slot, tag.phase);
             }
             // A socket that has left FIN_WAIT2 was only half closed, or closed a moment ago.
+            count_traffic(ctx, tag);
             let is_closing = tag.closing_ns != 0 && ctx.arg(0) != BPF_TCP_FIN_WAIT2;
             let until = if is_closing { tag.closing_ns } else { now_ns() };
             finish(tag, end(ctx, tag), until);
+        }
+    }
+}
+
+/// Counts what an established connection has carried, at its end.
+#[inline(always)]
+fn count_traffic(ctx: &SockOpsContext, tag: &mut Tag) {
+    if tag.phase != ESTABLISHED {
+        return;
+    }
+    let Some(rows) = rows(tag) else { return };
+    count_segments(ctx, tag, &rows);
+    // SAFETY: the kernel hands over a valid context; a row of the counter array.
+    unsafe {
+        // The kernel counts the SYN as a byte that was acknowledged.
+        let bytes_acked = (*ctx.ops).bytes_acked.saturating_sub(1);
+        atomic::add(&raw mut (*rows.counters).bytes_out, bytes_acked);
+        atomic::add(&raw mut (*rows.counters).bytes_in, (*ctx.ops).bytes_received);
+        // The side that closes first keeps the port in TIME_WAIT.
+        if matches!(ctx.arg(0), BPF_TCP_FIN_WAIT2 | BPF_TCP_CLOSING | BPF_TCP_TIME_WAIT) {
+            atomic::add(&raw mut (*rows.counters).time_waits, 1);
         }
     }
 }
@@ -157,9 +225,15 @@ fn finish(tag: &mut Tag, end: End, until: u64) {
         is_peer_closed: tag.is_peer_closed != 0,
         waited_ns: until.saturating_sub(since),
     };
+    let was_established = tag.phase == ESTABLISHED;
     tag.phase = IDLE;
     tag.hold = HOLD_NONE;
+    flight::end(tag);
     let Some(rows) = rows(tag) else { return };
+    if was_established {
+        // SAFETY: a row of the counter array.
+        unsafe { atomic::add(&raw mut (*rows.counters).ended, 1) };
+    }
     let Some(outcome) = ending::outcome(&life, end, rows.verdict.caller_timeout_ns) else { return };
     let epoch = if is_turn { tag.turn_epoch } else { tag.epoch };
     // The answer nobody waited for would have been at least this slow.

@@ -29,6 +29,7 @@ mod announce;
 mod atomic;
 mod connect;
 mod evidence;
+mod flight;
 mod lifecycle;
 mod maps;
 mod node;

@@ -9,6 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
 use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
+use shedder_common::in_flight::InFlightRow;
 use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES};
 use shedder_common::verdict::Verdict;
 
@@ -37,6 +38,14 @@ pub static COUNTERS: Array<SlotCounters> = Array::with_max_entries(DEFAULT_SLOTS
 #[map]
 pub static HISTOGRAMS: Array<HistogramRow> =
     Array::with_max_entries(DEFAULT_SLOTS * HISTOGRAM_KINDS, BPF_F_MMAPABLE);
+
+/// One row where no rule asks for round-trip times.
+#[map]
+pub static ROUND_TRIPS: Array<HistogramRow> =
+    Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
+
+#[map]
+pub static IN_FLIGHT: Array<InFlightRow> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
 
 #[map]
 pub static REDIRECTS: Array<RedirectTarget> =

@@ -7,12 +7,13 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
 use shedder_common::ending::Outcome;
 use shedder_common::histogram::HistogramKind;
+use shedder_common::in_flight::Kind;
 use shedder_common::verdict;
 
 use crate::evidence::{measure, record, rows};
-use crate::maps::VERDICTS;
 use crate::settings::now_ns;
 use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
+use crate::{atomic, flight};
 
 /// A packet on its way out; whether it may go.
 #[inline(always)]
@@ -39,9 +40,21 @@ pub fn arrive(ctx: &SkBuffContext) {
         return;
     }
     let Some(tag) = tag(ctx) else { return };
-    if tag.phase == ESTABLISHED {
+    if tag.phase == ESTABLISHED && is_new(tag, &segment) {
         note_answer(tag);
     }
+}
+
+/// Whether these bytes have not come before. What the peer sends again, because an acknowledgement
+/// was lost, answers nothing.
+#[inline(always)]
+fn is_new(tag: &mut Tag, segment: &Segment) -> bool {
+    let end = segment.end();
+    if tag.has_answered != 0 && end.wrapping_sub(tag.received_end).cast_signed() <= 0 {
+        return false;
+    }
+    tag.received_end = end;
+    true
 }
 
 /// Whether the hold of this SYN, if any, has passed.
@@ -56,24 +69,30 @@ fn may_connect(tag: &mut Tag) -> bool {
     }
     tag.hold = HOLD_PASSED;
     tag.started_ns = now;
+    flight::begin(tag, Kind::Connecting, now);
     true
 }
 
 #[inline(always)]
 fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
-    let end = segment.sequence.wrapping_add(segment.payload);
+    let end = segment.end();
     // Bytes sent before are a retransmission and do not move the start of the wait.
     if tag.last_out_ns != 0 && end.wrapping_sub(tag.sent_end).cast_signed() <= 0 {
         return;
     }
     tag.sent_end = end;
-    if tag.is_waiting == 0 {
-        tag.is_waiting = 1;
-        if let Some(verdict) = VERDICTS.get(tag.slot.slot) {
-            tag.turn_epoch = verdict::epoch(verdict.word);
-        }
+    let departure_ns = departure_ns(ctx);
+    tag.last_out_ns = departure_ns;
+    if tag.is_waiting != 0 {
+        return flight::go_on(tag, departure_ns);
     }
-    tag.last_out_ns = departure_ns(ctx);
+    tag.is_waiting = 1;
+    if let Some(rows) = rows(tag) {
+        tag.turn_epoch = verdict::epoch(rows.verdict.word);
+        // SAFETY: a row of the counter array.
+        unsafe { atomic::add(&raw mut (*rows.counters).requests, 1) };
+    }
+    flight::begin(tag, Kind::Waiting, departure_ns);
 }
 
 #[inline(always)]
@@ -92,6 +111,7 @@ fn note_answer(tag: &mut Tag) {
         return;
     }
     tag.is_waiting = 0;
+    flight::end(tag);
     if tag.turns_to_skip != 0 {
         tag.turns_to_skip -= 1;
         return;
@@ -114,6 +134,12 @@ struct Segment {
 }
 
 impl Segment {
+    /// The sequence number after its last byte.
+    #[inline(always)]
+    const fn end(&self) -> u32 {
+        self.sequence.wrapping_add(self.payload)
+    }
+
     /// Reads the headers; nothing when the packet is not plain TCP or not all in reach.
     #[inline(always)]
     fn read(ctx: &SkBuffContext) -> Option<Self> {

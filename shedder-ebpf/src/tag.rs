@@ -10,6 +10,7 @@ use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use shedder_common::endpoint::SlotRef;
 
+use crate::flight;
 use crate::maps::TAGS;
 
 /// The socket-storage value.
@@ -25,8 +26,16 @@ pub struct Tag {
     pub closing_ns: u64,
     /// Until when the SYN is held, less what the timer may fire early.
     pub hold_until_ns: u64,
+    /// The [`shedder_common::in_flight::Mark`] of what is open.
+    pub in_flight: u64,
+    /// Segments with data that were counted.
+    pub segments_seen: u32,
+    /// What to measure besides; see [`shedder_common::verdict::Verdict::measure`].
+    pub measure: u32,
     /// The sequence number after the last request byte sent.
     pub sent_end: u32,
+    /// The sequence number after the last byte of an answer.
+    pub received_end: u32,
     /// How long the SYN is held, in jiffies.
     pub hold_jiffies: u32,
     /// Epoch of the verdict the connect was decided by.
@@ -94,6 +103,7 @@ impl Tag {
     #[inline(always)]
     pub fn forget(socket: *mut bpf_sock) {
         if let Some(tag) = Self::of(socket) {
+            flight::end(tag);
             tag.phase = IDLE;
             tag.hold = HOLD_NONE;
         }

@@ -13,6 +13,7 @@ mod publisher;
 mod report;
 mod sampler;
 mod start;
+mod unfinished;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -25,6 +25,7 @@ use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::event::{DecodeError, Event};
 use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow, row};
+use shedder_common::in_flight::InFlightRow;
 use shedder_common::verdict::Verdict;
 use tokio::io::unix::AsyncFd;
 
@@ -46,6 +47,8 @@ pub struct Kernel {
     verdicts: Mapping<Verdict>,
     counters: Mapping<SlotCounters>,
     histograms: Mapping<HistogramRow>,
+    round_trips: Mapping<HistogramRow>,
+    in_flight: Mapping<InFlightRow>,
     redirects: Mapping<RedirectTarget>,
     node: Mapping<NodeRow>,
     events: RingBuf<MapData>,
@@ -99,6 +102,10 @@ impl Kernel {
         for kind in [HistogramKind::Connect, HistogramKind::Response] {
             self.histograms.write(row(slot.slot, kind), HistogramRow { buckets: [0; BUCKETS] });
         }
+        if self.measures_round_trips() {
+            self.round_trips.write(slot.slot, HistogramRow { buckets: [0; BUCKETS] });
+        }
+        self.in_flight.write(slot.slot, InFlightRow::CLEAR);
         self.verdicts.write(slot.slot, Verdict { generation: slot.generation, ..Verdict::CLEAR });
         // A redirect to this endpoint names its slot, so this row never changes under a reader.
         self.redirects.write(slot.slot, RedirectTarget { key, slot });
@@ -123,6 +130,7 @@ impl Kernel {
         map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
         map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
         map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
+        map.store_u32(row, offset_of!(Verdict, measure), verdict.measure);
         map.store(row, offset_of!(Verdict, expires_ns), verdict.expires_ns);
         map.store(row, offset_of!(Verdict, word), verdict.word);
     }
@@ -140,6 +148,20 @@ impl Kernel {
     /// One of a slot's histograms.
     pub fn histogram(&self, slot: SlotRef, kind: HistogramKind) -> HistogramRow {
         self.histograms.read(row(slot.slot, kind))
+    }
+
+    /// A slot's round-trip times; nothing where they are not measured.
+    pub fn round_trips(&self, slot: SlotRef) -> Option<HistogramRow> {
+        self.measures_round_trips().then(|| self.round_trips.read(slot.slot))
+    }
+
+    /// What is open on a slot's connections.
+    pub fn in_flight(&self, slot: SlotRef) -> InFlightRow {
+        self.in_flight.read(slot.slot)
+    }
+
+    fn measures_round_trips(&self) -> bool {
+        self.round_trips.rows() > 1
     }
 
     /// What went wrong on the node.

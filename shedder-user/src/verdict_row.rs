@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shedder_common::time::{Monotonic, nanos};
-use shedder_common::verdict::{Action, Verdict, VerdictWord};
+use shedder_common::verdict::{Action, MEASURE_RTT, Verdict, VerdictWord};
 
 use crate::engine::{CellId, Directive, Engine, Policy, ShedAction};
 
@@ -52,7 +52,7 @@ pub(crate) fn row(
         turns_to_skip: u32::from(policy.turns_to_skip),
         hold_jiffies: hold.jiffies,
         hold_slack_ns: hold.slack_ns,
-        reserved: 0,
+        measure: if policy.needs_round_trips() { MEASURE_RTT } else { 0 },
     }
 }
 

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::cgroup::Cgroup;
 use crate::netns::NetNs;
 
+mod lives;
 mod protocol;
 mod report;
 mod reuse;
@@ -168,6 +169,16 @@ impl Caller {
     /// Closes an open connection.
     pub fn close(&mut self, connection: ConnectionId) -> Result<()> {
         let Reply::Closed = self.ask(&Order::Close { connection: connection.0 })? else {
+            bail!(MIXED_UP);
+        };
+        Ok(())
+    }
+
+    /// Leads `lives` random lives of connections, each to one of `addrs`: begun, asked on, read, half
+    /// closed, taken elsewhere, closed, reset, in any order. The last few are left open.
+    pub fn live(&mut self, addrs: &[SocketAddr], lives: u32, seed: u64) -> Result<()> {
+        let order = Order::Lives { addrs: addrs.to_vec(), lives, seed };
+        let Reply::Lived = self.ask(&order)? else {
             bail!(MIXED_UP);
         };
         Ok(())

@@ -15,8 +15,10 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
+mod broken_wire;
 mod unreachable_net;
 
+pub use broken_wire::BrokenWire;
 pub use unreachable_net::UnreachableNet;
 
 /// A network namespace whose loopback interface is up.

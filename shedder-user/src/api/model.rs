@@ -37,6 +37,12 @@ pub struct Breaker {
     /// How connections ended since the endpoint is known.
     #[serde(default)]
     pub outcomes: Outcomes,
+    /// What has begun and not ended.
+    #[serde(default)]
+    pub in_flight: InFlight,
+    /// What connections have carried since the endpoint is known.
+    #[serde(default)]
+    pub traffic: Traffic,
     /// What the kernel does now.
     pub verdict: Verdict,
     /// Connects refused, held or redirected since the endpoint is known.
@@ -114,14 +120,51 @@ pub struct Outcomes {
     pub timed_out: u64,
     /// Failure: the network said that the host cannot be reached.
     pub unreachable: u64,
-    /// Failure: reset or closed by the peer where an answer was due.
+    /// Failure: reset by the peer where an answer was due.
     pub reset: u64,
-    /// Says nothing: ended by the caller early, or for a local reason.
+    /// Failure: closed by the peer where an answer was due, without a byte of one.
+    #[serde(default)]
+    pub hung_up: u64,
+    /// Says nothing: the caller gave up waiting early.
+    #[serde(default)]
+    pub gave_up: u64,
+    /// Says nothing: ended for a local reason.
     pub abandoned: u64,
     /// Says nothing: began before the breaker's last change of state.
     pub stale: u64,
     /// SYNs sent again because no answer came; the attempt's outcome is counted apart from them.
     pub syn_retransmits: u64,
+}
+
+/// What has begun and not ended, as counted by the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// Handshakes.
+    pub connecting: u64,
+    /// Requests without an answer.
+    pub waiting: u64,
+    /// Those of both that stall: nothing was heard while the retransmission timer ran out twice.
+    pub stalled: u64,
+    /// Established connections.
+    pub connections: u64,
+}
+
+/// What connections have carried, as counted by the kernel. Bytes and segments are counted when a
+/// connection ends, segments also when one is sent again. The end of a connection is a byte as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Connections established.
+    pub connections: u64,
+    /// Requests begun on them; more than connections where connections are used again.
+    pub requests: u64,
+    /// Bytes the endpoint acknowledged.
+    pub bytes_out: u64,
+    /// Bytes received from it.
+    pub bytes_in: u64,
+    /// Segments with data sent.
+    pub segments: u64,
+    /// Segments with data sent again.
+    pub retransmits: u64,
 }
 
 /// What the kernel does with connects.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Binding, Config};
-use crate::engine::{BestCase, Measure, Policy, Signal, Strategy};
+use crate::engine::BestCase;
 
 /// What a policy cannot do although it seems to.
 pub(super) fn warnings(file: &Path, config: &Config) -> Vec<String> {
@@ -14,13 +14,9 @@ pub(super) fn warnings(file: &Path, config: &Config) -> Vec<String> {
 fn of_policy(file: &Path, binding: &Binding) -> Vec<String> {
     let policy = &binding.policy;
     let place = format!("{}:{}: warning: policy {}", file.display(), binding.line, policy.name);
-    let mut warnings: Vec<String> = policy
-        .strategies()
-        .filter_map(missing_evidence)
-        .map(|what| format!("{place}: nothing measures {what} yet; the rule never holds"))
-        .collect();
+    let mut warnings = Vec::new();
     if let Some(target) = binding.target {
-        match best_case(policy) {
+        match policy.best_case() {
             None => warnings.push(format!(
                 "{place}: no rule can shed, whatever its target of {target:?}; add trip.consecutive, or set then = \"open\""
             )),
@@ -32,32 +28,6 @@ fn of_policy(file: &Path, binding: &Binding) -> Vec<String> {
         }
     }
     warnings
-}
-
-/// The best case of the rules whose evidence is collected.
-pub(super) fn best_case(policy: &Policy) -> Option<BestCase> {
-    let mut policy = policy.clone();
-    policy.trip.retain(|trip| trip.rule.strategies().all(|part| missing_evidence(part).is_none()));
-    policy.best_case()
-}
-
-/// What a rule looks at that the kernel programs of this version do not measure.
-const fn missing_evidence(strategy: &Strategy) -> Option<&'static str> {
-    match strategy {
-        Strategy::Latency { signal: Signal::Rtt, .. }
-        | Strategy::SlowShare { signal: Signal::Rtt, .. }
-        | Strategy::Outlier { measure: Measure::Latency(Signal::Rtt, _), .. } => Some("rtt"),
-        Strategy::RetransmitShare { .. } => Some("retransmits"),
-        Strategy::InFlight { .. } => Some("connections in flight"),
-        Strategy::Consecutive { .. }
-        | Strategy::FailureShare { .. }
-        | Strategy::Latency { .. }
-        | Strategy::SlowShare { .. }
-        | Strategy::Apdex { .. }
-        | Strategy::SloDrift { .. }
-        | Strategy::Outlier { .. }
-        | Strategy::Surge { .. } => None,
-    }
 }
 
 /// For people.

@@ -11,6 +11,7 @@ use shedder_common::time::Monotonic;
 use shedder_common::verdict::Verdict;
 
 use super::Daemon;
+use super::unfinished::Ring;
 use crate::clock;
 use crate::config::{Binding, Config, EndpointSpec};
 use crate::engine::{CellId, Engine, Place, Policy};
@@ -40,6 +41,8 @@ pub(super) struct Cell {
     pub(super) seen: SlotCounters,
     pub(super) seen_connect: HistogramRow,
     pub(super) seen_response: HistogramRow,
+    pub(super) seen_round_trips: HistogramRow,
+    pub(super) ring: Ring,
     pub(super) rate: Rate,
     /// Half-open tokens ever taken when the present epoch began.
     pub(super) tokens_before: u64,
@@ -106,6 +109,8 @@ impl Cells {
             seen: SlotCounters::CLEAR,
             seen_connect: HistogramRow { buckets: [0; BUCKETS] },
             seen_response: HistogramRow { buckets: [0; BUCKETS] },
+            seen_round_trips: HistogramRow { buckets: [0; BUCKETS] },
+            ring: Ring::new(),
             rate: Rate { since: now, connects: 0, per_second: 0.0 },
             tokens_before: 0,
             published: None,

@@ -49,6 +49,9 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         if let Some(cell) = cells.by_id_mut(id) {
             cell.published = Some(row);
             cell.tokens_before = tokens_before;
+            if is_new_epoch {
+                cell.ring.forget(&kernel.in_flight(cell.slot), now);
+            }
         }
     }
 }

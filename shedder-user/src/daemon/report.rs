@@ -3,13 +3,15 @@
 use humantime::format_rfc3339_millis;
 use shedder_common::counters::SlotCounters;
 use shedder_common::errno::Errno;
+use shedder_common::in_flight::InFlightRow;
 use shedder_common::time::Monotonic;
 use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::api::model::{
-    Breaker, BreakerName, Cgroup, Next, Node, Numbers, Outcomes, Reason, Status, Verdict, Window,
+    Breaker, BreakerName, Cgroup, InFlight, Next, Node, Numbers, Outcomes, Reason, Status, Traffic,
+    Verdict, Window,
 };
 use crate::clock;
 use crate::config::Config;
@@ -41,6 +43,8 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
         reason: view.cause.as_ref().map(reason),
         window: window(&view.window),
         outcomes: outcomes(&counters),
+        in_flight: in_flight(&counters, &daemon.kernel.in_flight(cell.slot)),
+        traffic: traffic(&counters),
         verdict: verdict(cell.published.as_ref(), &daemon.cells, now),
         shed_total: counters.shed(),
         allowed_total: counters.allowed,
@@ -121,9 +125,31 @@ const fn outcomes(counters: &SlotCounters) -> Outcomes {
         timed_out: counters.timed_out,
         unreachable: counters.unreachable,
         reset: counters.reset,
+        hung_up: counters.hung_up,
+        gave_up: counters.gave_up,
         abandoned: counters.abandoned,
         stale: counters.stale,
         syn_retransmits: counters.syn_retransmits,
+    }
+}
+
+fn in_flight(counters: &SlotCounters, row: &InFlightRow) -> InFlight {
+    InFlight {
+        connecting: row.connecting(),
+        waiting: row.waiting(),
+        stalled: u64::from(row.stalled_connecting) + u64::from(row.stalled_waiting),
+        connections: counters.established.saturating_sub(counters.ended),
+    }
+}
+
+const fn traffic(counters: &SlotCounters) -> Traffic {
+    Traffic {
+        connections: counters.established,
+        requests: counters.requests,
+        bytes_out: counters.bytes_out,
+        bytes_in: counters.bytes_in,
+        segments: counters.segments,
+        retransmits: counters.retransmits,
     }
 }
 

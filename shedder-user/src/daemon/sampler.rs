@@ -5,17 +5,18 @@ use shedder_common::histogram::{HistogramKind, HistogramRow};
 use shedder_common::time::Monotonic;
 
 use super::cells::Cell;
-use crate::engine::{Buckets, Counts, Sample};
+use crate::engine::{Buckets, Counts, Sample, Unfinished};
 use crate::kernel::Kernel;
 
 /// What happened to a cell since its last sample; nothing when nothing did.
 pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option<Sample> {
     let counters = kernel.counters(cell.slot);
     cell.rate.update(counters.connects, now);
-    if counters == cell.seen {
+    if counters == cell.seen && !cell.ring.is_busy() {
         return None;
     }
     let mut sample = difference(&counters, &cell.seen);
+    sample.unfinished = unfinished(kernel, cell, &counters, now);
     // Histograms are looked at only when something was added to them.
     if counters.established != cell.seen.established {
         let row = kernel.histogram(cell.slot, HistogramKind::Connect);
@@ -28,8 +29,23 @@ pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option
         sample.response = new_samples(&row, &cell.seen_response);
         cell.seen_response = row;
     }
+    if let Some(row) = kernel.round_trips(cell.slot) {
+        sample.rtt = new_samples(&row, &cell.seen_round_trips);
+        cell.seen_round_trips = row;
+    }
     cell.seen = counters;
     (!sample.is_empty()).then_some(sample)
+}
+
+fn unfinished(
+    kernel: &Kernel,
+    cell: &mut Cell,
+    counters: &SlotCounters,
+    now: Monotonic,
+) -> Unfinished {
+    let mut unfinished = cell.ring.update(&kernel.in_flight(cell.slot), now);
+    unfinished.in_flight = counters.established.saturating_sub(counters.ended);
+    unfinished
 }
 
 fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
@@ -43,8 +59,9 @@ fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
         refused: since(|row| row.refused),
         timed_out: since(|row| row.timed_out),
         unreachable: since(|row| row.unreachable),
-        reset: since(|row| row.reset),
-        ..Counts::default()
+        reset: since(|row| row.reset) + since(|row| row.hung_up),
+        segments: since(|row| row.segments),
+        retransmits: since(|row| row.retransmits),
     };
     Sample {
         counts,

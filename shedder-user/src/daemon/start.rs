@@ -126,8 +126,11 @@ impl Daemon {
 }
 
 fn load(config: &Config, options: RunOptions) -> anyhow::Result<Kernel> {
-    let kernel =
-        Kernel::load(&LoadOptions { slots: config.node.max_endpoints, debug: options.debug })?;
+    let kernel = Kernel::load(&LoadOptions {
+        slots: config.node.max_endpoints,
+        round_trips: config.bindings.iter().any(|binding| binding.policy.needs_round_trips()),
+        debug: options.debug,
+    })?;
     match &kernel.features().sk_err_offset {
         Err(error) if !options.without_btf => bail!(
             "{error}; without it a refusal and a caller that gives up can look alike; accept that with --without-btf"

@@ -60,6 +60,7 @@ pub(super) struct Breaker {
     /// When windows are looked through for evidence that is too old.
     sweep_at: Option<Monotonic>,
     last_traffic: Option<Monotonic>,
+    last_success: Option<Monotonic>,
     last_alarm: Option<Monotonic>,
     /// Connects refused in the present open and half-open time.
     refused: u64,
@@ -122,6 +123,7 @@ impl Breaker {
             memory: Memory::default(),
             sweep_at: None,
             last_traffic: None,
+            last_success: None,
             last_alarm: None,
             refused: 0,
             chance: Chance::new(seed),
@@ -140,6 +142,9 @@ impl Breaker {
         self.sweep_at.get_or_insert_with(|| now.plus(STRETCH));
         if sample.counts.connects > 0 || sample.counts.attempts() > 0 {
             self.last_traffic = Some(now);
+        }
+        if sample.counts.successes > 0 {
+            self.last_success = Some(now);
         }
         match &mut self.stage {
             Stage::Closed => {
@@ -318,6 +323,7 @@ impl Breaker {
             sample,
             windows: &self.windows,
             peers,
+            last_success: self.last_success,
             patience: self.policy.caller_timeout,
             is_alert: matches!(self.stage, Stage::Recovering(_)),
             is_closed: matches!(self.stage, Stage::Closed),

@@ -61,6 +61,10 @@ pub struct Unfinished {
     pub connecting: Buckets,
     /// Requests: bucket of the age, and how many.
     pub waiting: Buckets,
+    /// Handshakes whose retransmission timer has run out twice, whatever their age.
+    pub stalled_connecting: u64,
+    /// Requests nothing was heard of while the retransmission timer ran out twice.
+    pub stalled_waiting: u64,
     /// Connections in use, whatever their age.
     pub in_flight: u64,
 }

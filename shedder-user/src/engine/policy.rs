@@ -5,7 +5,7 @@ use std::time::Duration;
 use shedder_common::errno::Errno;
 
 use super::rule::TripRule;
-use super::strategy::Strategy;
+use super::strategy::{Signal, Strategy};
 
 mod best_case;
 mod check;
@@ -208,6 +208,11 @@ impl Policy {
     /// The response time over which a probe fails; nothing when no rule limits it.
     pub fn slow_after(&self) -> Option<Duration> {
         self.least(&Strategy::slow_after)
+    }
+
+    /// Whether a rule looks at round-trip times.
+    pub fn needs_round_trips(&self) -> bool {
+        self.strategies().any(|strategy| strategy.signal() == Some(Signal::Rtt))
     }
 
     fn least<T: Ord>(&self, of: &impl Fn(&Strategy) -> Option<T>) -> Option<T> {

@@ -317,6 +317,8 @@ proptest! {
             unfinished: Unfinished {
                 connecting: latencies.clone(),
                 waiting: latencies,
+                stalled_connecting: numbers[9],
+                stalled_waiting: numbers[10],
                 in_flight: numbers[11],
             },
         };

@@ -169,7 +169,8 @@ impl Stage {
     }
 
     /// `ok N`, `fail N` (refused), `mixed OK FAIL`, `late N` (timed out), `slow MS N` and `connect MS N` and `rtt MS
-    /// N` (latencies), `segments N AGAIN`, `waiting MS N` (unfinished requests), `in-flight N`,
+    /// N` (latencies), `segments N AGAIN`, `waiting MS N` (unfinished requests),
+    /// `connecting MS N` (unfinished handshakes), `stalled MS N` (unfinished handshakes that stall), `in-flight N`,
     /// `asked N SHED` (connects), `burst` (five failures and a success unseen between two looks),
     /// `probe ADMITTED OK FAILED`, `open MS`, `hold MS`, `reset`, or `.` for the passage of time.
     fn act(&mut self, cell: usize, event: &[&str], now: Monotonic) {
@@ -215,6 +216,13 @@ impl Stage {
             ("waiting", [milliseconds, count]) => {
                 let waiting = latencies(*milliseconds, *count);
                 sample.unfinished = Unfinished { waiting, ..Unfinished::default() };
+            }
+            ("connecting" | "stalled", [milliseconds, count]) => {
+                sample.unfinished = Unfinished {
+                    connecting: latencies(*milliseconds, *count),
+                    stalled_connecting: if event[0] == "stalled" { *count } else { 0 },
+                    ..Unfinished::default()
+                };
             }
             ("in-flight", [count]) => sample.unfinished.in_flight = *count,
             ("asked", [connects, shed]) => {

@@ -12,6 +12,7 @@ use super::slo_drift::{DriftRule, SloDrift};
 use super::window::{Span, Windows};
 
 mod check;
+mod late;
 mod latency;
 mod numbers;
 mod outlier;
@@ -197,6 +198,8 @@ pub(super) struct Evidence<'a> {
     pub(super) windows: &'a Windows,
     /// What the endpoints of the service have in common, where a rule compares with them.
     pub(super) peers: Option<&'a Peers>,
+    /// When something last went well.
+    pub(super) last_success: Option<Monotonic>,
     /// The age at which something unfinished counts as timed out.
     pub(super) patience: Duration,
     /// Half the evidence is enough: traffic is only just returning.
@@ -262,6 +265,22 @@ impl Strategy {
             | Self::Surge { window, .. } => (Some(*window), None),
         };
         [window, shrunk].into_iter().flatten()
+    }
+
+    /// The latency it looks at.
+    pub const fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Latency { signal, .. }
+            | Self::SlowShare { signal, .. }
+            | Self::Outlier { measure: Measure::Latency(signal, _), .. } => Some(*signal),
+            Self::Apdex { .. } | Self::SloDrift { .. } => Some(Signal::Response),
+            Self::Consecutive { .. }
+            | Self::FailureShare { .. }
+            | Self::RetransmitShare { .. }
+            | Self::Outlier { .. }
+            | Self::Surge { .. }
+            | Self::InFlight { .. } => None,
+        }
     }
 
     pub(super) const fn failure_run_limit(&self) -> Option<u32> {

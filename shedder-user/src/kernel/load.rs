@@ -26,8 +26,16 @@ use super::{Kernel, Mapping};
 pub struct LoadOptions {
     /// Endpoints there can be, `1..=65536`.
     pub slots: u32,
+    /// Whether a rule asks for round-trip times.
+    pub round_trips: bool,
     /// Log every decision, for debugging; costs time on every connect.
     pub debug: bool,
+}
+
+impl LoadOptions {
+    const fn round_trip_rows(&self) -> u32 {
+        if self.round_trips { self.slots } else { 1 }
+    }
 }
 
 /// The programs, and what only they are concerned with.
@@ -112,6 +120,8 @@ fn attempt(
         .map_max_entries(map::VERDICTS, options.slots)
         .map_max_entries(map::COUNTERS, options.slots)
         .map_max_entries(map::REDIRECTS, options.slots)
+        .map_max_entries(map::IN_FLIGHT, options.slots)
+        .map_max_entries(map::ROUND_TRIPS, options.round_trip_rows())
         .map_max_entries(map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)
         .verifier_log_level(log)
         .load(object)
@@ -161,6 +171,8 @@ fn assemble(
         verdicts: mapping(&mut ebpf, map::VERDICTS, options.slots)?,
         counters: mapping(&mut ebpf, map::COUNTERS, options.slots)?,
         histograms: mapping(&mut ebpf, map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)?,
+        round_trips: mapping(&mut ebpf, map::ROUND_TRIPS, options.round_trip_rows())?,
+        in_flight: mapping(&mut ebpf, map::IN_FLIGHT, options.slots)?,
         redirects: mapping(&mut ebpf, map::REDIRECTS, options.slots)?,
         node: mapping(&mut ebpf, map::NODE, 1)?,
         events,

@@ -31,6 +31,11 @@ impl<T: Pod> Mapping<T> {
         Ok(Self { memory, rows, row: PhantomData })
     }
 
+    /// Rows there are.
+    pub(super) const fn rows(&self) -> u32 {
+        self.rows
+    }
+
     /// A row as it is now. Its fields may be of slightly different moments.
     pub(super) fn read(&self, row: u32) -> T {
         // SAFETY: `at` gives an aligned row inside the mapping, and any bits are a `T`.

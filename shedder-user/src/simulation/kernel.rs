@@ -110,8 +110,8 @@ impl Slot {
             Outcome::Refused => counts.refused += 1,
             Outcome::TimedOut => counts.timed_out += 1,
             Outcome::Unreachable => counts.unreachable += 1,
-            Outcome::Reset => counts.reset += 1,
-            Outcome::Abandoned => return false,
+            Outcome::Reset | Outcome::HungUp => counts.reset += 1,
+            Outcome::GaveUp | Outcome::Abandoned => return false,
         }
         let limit = self.verdict.slow_ns;
         let is_slow = matches!(outcome, Outcome::Answered(took) if limit != 0 && took > limit);
@@ -259,15 +259,12 @@ impl Tag {
     /// Adds what is unfinished, by its age, to what is counted.
     pub(super) fn add_age(&self, slot: &mut Slot, now: Monotonic) {
         let unfinished = &mut slot.counted.unfinished;
-        if self.phase == Phase::Connecting || self.is_waiting {
+        if self.phase == Phase::Established {
             unfinished.in_flight += 1;
         }
         if self.phase == Phase::Connecting && !self.is_held && self.is_current(slot, self.epoch) {
             add(&mut slot.counted.unfinished.connecting, now.since(self.started).as_micros());
-        } else if self.is_waiting
-            && self.turns_to_skip == 0
-            && self.is_current(slot, self.turn_epoch)
-        {
+        } else if self.is_waiting && self.is_current(slot, self.turn_epoch) {
             add(&mut slot.counted.unfinished.waiting, now.since(self.asked).as_micros());
         }
     }

@@ -24,6 +24,7 @@ pub(super) enum Order {
     SynCount { connection: u64 },
     SetSynCount { connection: u64, count: u32 },
     Close { connection: u64 },
+    Lives { addrs: Vec<SocketAddr>, lives: u32, seed: u64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,4 +37,5 @@ pub(super) enum Reply {
     SynCount(u32),
     Set,
     Closed,
+    Lived,
 }

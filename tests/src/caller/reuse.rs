@@ -36,6 +36,12 @@ pub(super) fn reconnect(
     connect(socket, addr, &options)
 }
 
+/// As [`reconnect`], but does not wait for what comes of it. The socket must not block.
+pub(super) fn restart(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    disconnect(socket)?;
+    socket.connect(&addr.into())
+}
+
 fn disconnect(socket: &Socket) -> io::Result<()> {
     // SAFETY: all zeroes is a valid sockaddr, that of the family AF_UNSPEC.
     let nowhere: libc::sockaddr = unsafe { std::mem::zeroed() };

@@ -9,9 +9,8 @@ use anyhow::{Context, Result, bail};
 use socket2::Socket;
 
 use super::protocol::{Order, Reply};
-use super::reuse;
 use super::storm::storm;
-use super::{syn_count, tcp};
+use super::{lives, reuse, syn_count, tcp};
 
 /// Serves a [`super::Caller`] until its orders end. The process must have one thread only.
 pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
@@ -74,6 +73,12 @@ impl Worker {
             Order::Close { connection } => {
                 self.connections.remove(&connection).context(NOT_OPEN)?;
                 Reply::Closed
+            }
+            Order::Lives { ref addrs, lives, seed } => {
+                for socket in lives::run(addrs, lives, seed)? {
+                    self.keep(socket);
+                }
+                Reply::Lived
             }
         })
     }

@@ -96,16 +96,19 @@ fn outcomes_are_reported_by_class() {
     caller.call(backend.addr(), Duration::from_millis(600)).expect("it lives");
     backend.set(Behaviour::ResetAfterAccept).expect("it lives");
     caller.call_many(backend.addr(), 2, PATIENCE).expect("it lives");
+    backend.set(Behaviour::CloseAfterAccept).expect("it lives");
+    caller.call_many(backend.addr(), 2, PATIENCE).expect("it lives");
     backend.set(Behaviour::Refuse).expect("it lives");
     caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
-    failures(&daemon, backend.addr(), 11);
+    failures(&daemon, backend.addr(), 13);
     let outcomes = daemon.breaker(backend.addr()).expect("it has one").outcomes;
     let expected = Outcomes {
         answered: 4,
         idle_closed: 1,
-        abandoned: 1,
+        gave_up: 1,
         timed_out: 1,
         reset: 2,
+        hung_up: 2,
         refused: 3,
         ..Outcomes::default()
     };

@@ -8,6 +8,7 @@ use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Call, Caller};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
+use shedder_user::api::model::Breaker;
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Long enough for anything that is going to happen at all.
@@ -93,6 +94,24 @@ pub(crate) fn failures(daemon: &Daemon, endpoint: SocketAddr, attempts: u64) -> 
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("{:?}", daemon.breaker(endpoint));
+}
+
+/// Waits until a breaker is as `wanted` says; how it is then.
+#[expect(clippy::panic, reason = "a helper of tests fails as they do")]
+pub(crate) fn wait_until(
+    daemon: &Daemon,
+    endpoint: SocketAddr,
+    wanted: impl Fn(&Breaker) -> bool,
+) -> Breaker {
+    let now = || daemon.breaker(endpoint).expect("it has one");
+    for _ in 0..2_000 {
+        let breaker = now();
+        if wanted(&breaker) {
+            return breaker;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{:?}", now());
 }
 
 /// Asserts that every call got its answer.

@@ -47,7 +47,7 @@ pub(super) fn counts() -> impl Strategy<Value = Counts> {
 pub(super) fn sample() -> impl Strategy<Value = Sample> {
     let runs = (0_u64..3, 0_u64..20);
     let probes = (0_u64..5, 0_u64..5, 0_u64..5);
-    let unfinished = (buckets(), buckets(), 0_u64..40);
+    let unfinished = (buckets(), buckets(), 0_u64..40, (0_u64..9, 0_u64..9));
     (counts(), runs, probes, (buckets(), buckets(), buckets()), unfinished).prop_map(
         |(counts, (failure_bursts, failure_run), probes, latencies, unfinished)| Sample {
             counts,
@@ -62,6 +62,8 @@ pub(super) fn sample() -> impl Strategy<Value = Sample> {
             unfinished: Unfinished {
                 connecting: unfinished.0,
                 waiting: unfinished.1,
+                stalled_connecting: unfinished.3.0,
+                stalled_waiting: unfinished.3.1,
                 in_flight: unfinished.2,
             },
         },

@@ -105,17 +105,46 @@ fn little_traffic_stretches_the_window() {
 #[test]
 fn unfinished_requests_count_as_failures_by_their_age() {
     let confident = || vec![failure_share(0.5, 1.96, 1)];
-    stays_closed(confident(), "0 ok 2\n 500 waiting 500 20");
-    opens(confident(), "0 ok 2\n 1100..1300/100 waiting 1200 20", "20 of 22 attempts");
+    stays_closed(confident(), "0 slow 1 2\n 500 waiting 500 20");
+    opens(confident(), "0 slow 1 2\n 1100..1300/100 waiting 1200 20", "20 of 22 attempts");
+}
+
+/// Who waits for news, as a subscription does, is not failed: nothing says that an answer is due.
+#[test]
+fn waiting_counts_only_where_answers_are_known_to_come_sooner() {
+    let confident = || vec![failure_share(0.5, 1.96, 1)];
+    stays_closed(confident(), "0 ok 2\n 1100..9000/100 waiting 5000 20");
+    stays_closed(confident(), "0 slow 2000 2\n 1100..9000/100 waiting 5000 20");
+    opens(confident(), "0 slow 2000 2\n 1100..9000/100 waiting 6500 20", "20 of 22 attempts");
+}
+
+/// A handshake takes no longer for any good reason, and what stalls has no good reason either.
+#[test]
+fn pending_handshakes_and_stalls_count_without_answers() {
+    let confident = || vec![failure_share(0.5, 1.96, 1)];
+    stays_closed(confident(), "500..900/100 connecting 900 4");
+    opens(confident(), "1100 connecting 1200 4", "4 of 4 attempts");
+    opens(confident(), "900 stalled 500 4", "4 of 4 attempts");
+}
+
+/// What has begun since the last success prolongs the run of failures.
+#[test]
+fn late_handshakes_prolong_a_run() {
+    let five = || vec![Strategy::Consecutive { failures: 5 }];
+    opens(five(), "0 fail 2\n 1300 connecting 1200 3", "5 failures in a row");
+    stays_closed(five(), "0 fail 2\n 1300 connecting 1200 2");
+    // They began before something went well.
+    stays_closed(five(), "0 fail 2\n 1000 ok 1\n 1500 connecting 1200 9");
 }
 
 /// Old successes do not outvote what waits: late requests are evidence enough not to look back.
 #[test]
 fn a_hang_is_not_hidden_by_a_stretched_window() {
     let confident = || vec![failure_share(0.5, 1.96, 1)];
-    opens(confident(), "0..20000/100 ok 20\n 21100..40000/100 waiting 1200 40", "closed -> open");
+    let hang = "0..20000/100 slow 1 20\n 21100..40000/100 waiting 1200 40";
+    opens(confident(), hang, "closed -> open");
     let mut stage = Stage::new(&lasting(confident()), &[(0, 0, 0)]);
-    stage.play("0..20000/100 ok 20\n 21100..32000/100 waiting 1200 40");
+    stage.play(hang);
     let tripped: u64 = stage.log.split(' ').next().expect("a time").parse().expect("a time");
     // When half of the window's outcomes are late ones, and not a minute later.
     assert!((25_000..31_000).contains(&tripped), "{}", stage.log);

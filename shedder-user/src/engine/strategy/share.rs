@@ -1,13 +1,13 @@
 //! Strategies about counts: runs, shares and rates.
 
 use super::super::window::Span;
+use super::late::{late, late_in_a_row};
 use super::{Evidence, Reason, Remembered, Strategy};
-use crate::engine::latencies::older_than;
 
 /// Failures in a row.
 pub(super) fn consecutive(limit: u32, evidence: &Evidence<'_>) -> Option<Reason> {
     let sample = evidence.sample;
-    let run = sample.failure_run;
+    let run = sample.failure_run.saturating_add(late_in_a_row(evidence));
     // A run that reached the limit may have ended between two looks.
     let failures = if sample.failure_bursts > 0 { run.max(limit.into()) } else { run };
     let needed = if evidence.is_alert { limit.div_ceil(2).max(2).min(limit) } else { limit };
@@ -102,13 +102,6 @@ pub(super) fn surge(
     }
     let usual = usual.filter(|_| is_surge && failures >= evidence.enough(min_failures).max(1))?;
     Some(Reason::Surge { failures, per_second: rate, usual_per_second: usual, times, window })
-}
-
-/// What has been unfinished for so long that it counts as timed out already.
-fn late(evidence: &Evidence<'_>) -> u64 {
-    let patience_us = u64::try_from(evidence.patience.as_micros()).unwrap_or(u64::MAX);
-    let unfinished = &evidence.sample.unfinished;
-    older_than(&unfinished.connecting, patience_us) + older_than(&unfinished.waiting, patience_us)
 }
 
 impl Evidence<'_> {

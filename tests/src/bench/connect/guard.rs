@@ -26,7 +26,8 @@ pub(super) struct Guard {
 impl Guard {
     /// Loads the programs and publishes the verdicts; nothing is attached yet.
     pub(super) fn load(cgroup: &Cgroup) -> Result<Self> {
-        let mut kernel = Kernel::load(&LoadOptions { slots: SLOTS, debug: false })?;
+        let mut kernel =
+            Kernel::load(&LoadOptions { slots: SLOTS, round_trips: false, debug: false })?;
         let allow = VerdictWord::allow(EPOCH);
         let deny = VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..allow };
         let allowed = ALLOWED.map(|endpoint| (endpoint, allow));
