@@ -75,8 +75,10 @@ pub struct SlotCounters {
     pub bytes_in: u64,
     /// Connections whose port stays taken for a minute, because this side closed first.
     pub time_waits: u64,
+    /// Connects shed on a burst before the daemon knew of the run of failures.
+    pub burst_shed: u64,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 320);
@@ -118,7 +120,8 @@ impl SlotCounters {
         bytes_out: 0,
         bytes_in: 0,
         time_waits: 0,
-        reserved: [0; 6],
+        burst_shed: 0,
+        reserved: [0; 5],
     };
 
     /// Connects that were refused, held or sent elsewhere.
@@ -131,10 +134,15 @@ impl SlotCounters {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct NodeRow {
+    /// Written by the daemon: until when its verdicts count. Renewed as long as it lives, so that
+    /// nothing is shed by one that does not.
+    pub verdicts_until_ns: u64,
     /// Written by the daemon: networks the policy covers. At zero no destination is looked up.
     pub networks: u64,
     /// Written by the daemon: policies that hold connects. At zero no socket is asked for a hold.
     pub holds: u64,
+    /// Zero. What follows is written by the programs, in a cache line of its own.
+    pub reserved: [u64; 5],
     /// Events the ring had no room for.
     pub events_lost: u64,
     /// Destinations announced to the daemon.
@@ -146,7 +154,7 @@ pub struct NodeRow {
     /// Holds that could not be set up; the connects went through at once.
     pub holds_failed: u64,
     /// Zero.
-    pub reserved: u64,
+    pub reserved_too: [u64; 3],
 }
 
-const _: () = assert!(size_of::<NodeRow>() == 64);
+const _: () = assert!(size_of::<NodeRow>() == 128);

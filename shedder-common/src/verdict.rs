@@ -7,17 +7,13 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::errno::Errno;
 
-/// One row of the verdict array.
-///
-/// The word and its expiry may be read at different moments. That is harmless: an expired word
-/// allows, and a fresh word under the previous expiry still ends within one time to live.
+/// One row of the verdict array. While the daemon keeps [`crate::counters::NodeRow::verdicts_until_ns`]
+/// in the future it is in force; after that everything passes.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Verdict {
     /// The packed [`VerdictWord`]; zero allows.
     pub word: u64,
-    /// The time from which a shedding word no longer counts.
-    pub expires_ns: u64,
     /// In half-open: a token is granted while fewer than this many were ever taken.
     pub token_limit: u64,
     /// An attempt or a turn the caller gives up after at least this long counts as timed out.
@@ -28,14 +24,18 @@ pub struct Verdict {
     pub generation: u32,
     /// Consecutive failures at which the daemon is woken; zero: never.
     pub failure_run_limit: u32,
-    /// Turns at the start of a connection that are not measured (a TLS handshake is one or two).
-    pub turns_to_skip: u32,
+    /// For a word that acts on a burst: consecutive failures from which on it sheds; zero: never.
+    pub burst_limit: u32,
     /// The SYN retransmission timer of a hold, in jiffies; zero: nothing can be held.
     pub hold_jiffies: u32,
     /// How much too early the timer of a hold may fire.
     pub hold_slack_ns: u32,
+    /// Turns at the start of a connection that are not measured (a TLS handshake is one or two).
+    pub turns_to_skip: u16,
     /// What to measure besides: [`MEASURE_RTT`].
-    pub measure: u32,
+    pub measure: u16,
+    /// Zero.
+    pub reserved: u64,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
@@ -44,21 +44,22 @@ impl Verdict {
     /// The row of a slot nobody uses.
     pub const CLEAR: Self = Self {
         word: 0,
-        expires_ns: 0,
         token_limit: 0,
         caller_timeout_ns: 0,
         slow_ns: 0,
         generation: 0,
         failure_run_limit: 0,
-        turns_to_skip: 0,
+        burst_limit: 0,
         hold_jiffies: 0,
         hold_slack_ns: 0,
+        turns_to_skip: 0,
         measure: 0,
+        reserved: 0,
     };
 }
 
 /// Set in [`Verdict::measure`]: note the round-trip times of the connections.
-pub const MEASURE_RTT: u32 = 1;
+pub const MEASURE_RTT: u16 = 1;
 
 /// What happens to a connect that is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,9 @@ pub struct VerdictWord {
     pub observe: bool,
     /// Admit by token; see [`Verdict::token_limit`].
     pub half_open: bool,
+    /// Shed only from [`Verdict::burst_limit`] failures in a row on: the breaker is closed, and would
+    /// open if the daemon knew.
+    pub on_burst: bool,
     /// Share of connects admitted without a token, in thousandths.
     pub admit_permille: u16,
     /// Stamped on sockets, so that results of an earlier state are told apart.
@@ -91,7 +95,14 @@ pub struct VerdictWord {
 impl VerdictWord {
     /// The word of a closed breaker.
     pub const fn allow(epoch: u16) -> Self {
-        Self { action: Action::Allow, observe: false, half_open: false, admit_permille: 0, epoch }
+        Self {
+            action: Action::Allow,
+            observe: false,
+            half_open: false,
+            on_burst: false,
+            admit_permille: 0,
+            epoch,
+        }
     }
 
     /// The packed form. An `admit_permille` over 1000 becomes 1000.
@@ -104,6 +115,7 @@ impl VerdictWord {
         };
         code | u64::from(self.observe) << OBSERVE_SHIFT
             | u64::from(self.half_open) << HALF_OPEN_SHIFT
+            | u64::from(self.on_burst) << BURST_SHIFT
             | errno << ERRNO_SHIFT
             | u64::from(self.admit_permille.min(1000)) << ADMIT_SHIFT
             | argument << ARGUMENT_SHIFT
@@ -127,6 +139,7 @@ impl VerdictWord {
             action,
             observe: is_observe(word),
             half_open: is_half_open(word),
+            on_burst: is_on_burst(word),
             admit_permille: admit_permille(word),
             epoch: epoch(word),
         })
@@ -155,6 +168,12 @@ pub(crate) const fn is_half_open(word: u64) -> bool {
     word >> HALF_OPEN_SHIFT & 1 == 1
 }
 
+/// Whether a packed word sheds only from a run of failures on.
+#[inline(always)]
+pub const fn is_on_burst(word: u64) -> bool {
+    word >> BURST_SHIFT & 1 == 1
+}
+
 #[inline(always)]
 pub(crate) const fn errno(word: u64) -> u8 {
     (word >> ERRNO_SHIFT & 0xff) as u8
@@ -172,6 +191,7 @@ pub(crate) const fn argument(word: u64) -> u16 {
 
 const OBSERVE_SHIFT: u32 = 3;
 const HALF_OPEN_SHIFT: u32 = 4;
+const BURST_SHIFT: u32 = 5;
 const ERRNO_SHIFT: u32 = 8;
 const ADMIT_SHIFT: u32 = 16;
 const ARGUMENT_SHIFT: u32 = 32;
@@ -195,9 +215,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_packed_word_unpacks_to_itself(
-            action in actions(), observe: bool, half_open: bool, admit_permille in 0_u16..=1000, epoch: u16,
+            action in actions(), observe: bool, half_open: bool, on_burst: bool, admit_permille in 0_u16..=1000, epoch: u16,
         ) {
-            let word = VerdictWord { action, observe, half_open, admit_permille, epoch };
+            let word = VerdictWord { action, observe, half_open, on_burst, admit_permille, epoch };
             prop_assert_eq!(VerdictWord::unpack(word.pack()), Some(word));
         }
 

@@ -8,11 +8,11 @@ use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
 use shedder_common::counters::SlotCounters;
-use shedder_common::decision::{Decision, Shed, decide};
+use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
-use crate::maps::{CALLERS, COUNTERS, REDIRECTS, SLOTS, VERDICTS};
+use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
 use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
 use crate::{announce, atomic, flight, node};
@@ -98,12 +98,11 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
         Tag::forget(socket(ctx));
         return Outcome::Pass;
     }
-    let decision =
-        decide(verdict, now_ns, |limit| take_token(counters, limit), || next_turn(counters));
+    let decision = decide(verdict, &mut Row(counters));
     if is_debug() {
         debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
     }
-    count(counters, decision);
+    count(counters, decision, verdict.word);
     match decision {
         Decision::Allow | Decision::AllowExpired | Decision::Observe(_) => {
             tag(ctx, slot, verdict, Extra::None);
@@ -129,27 +128,45 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
     }
 }
 
-/// Takes a half-open token if fewer than `limit` were ever taken.
-#[inline(always)]
-fn take_token(counters: *mut SlotCounters, limit: u64) -> bool {
-    // SAFETY: a row of the counter array.
-    unsafe {
-        let taken = &raw mut (*counters).tokens_taken;
-        taken.read_volatile() < limit && atomic::fetch_add(taken, 1) < limit
+/// The counters of a slot, as the decision asks for them.
+struct Row(*mut SlotCounters);
+
+impl Ask for Row {
+    #[inline(always)]
+    fn failure_run(&mut self) -> u64 {
+        // SAFETY: a row of the counter array.
+        unsafe { (&raw const (*self.0).failure_run).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn is_in_force(&mut self) -> bool {
+        NODE.get(0).is_some_and(|node| now_ns() < node.verdicts_until_ns)
+    }
+
+    #[inline(always)]
+    fn take_token(&mut self, limit: u64) -> bool {
+        // SAFETY: a row of the counter array.
+        unsafe {
+            let taken = &raw mut (*self.0).tokens_taken;
+            taken.read_volatile() < limit && atomic::fetch_add(taken, 1) < limit
+        }
+    }
+
+    #[inline(always)]
+    fn next_turn(&mut self) -> u64 {
+        // SAFETY: a row of the counter array.
+        unsafe { atomic::fetch_add(&raw mut (*self.0).turns, 1) }
     }
 }
 
 #[inline(always)]
-fn next_turn(counters: *mut SlotCounters) -> u64 {
-    // SAFETY: a row of the counter array.
-    unsafe { atomic::fetch_add(&raw mut (*counters).turns, 1) }
-}
-
-#[inline(always)]
-fn count(counters: *mut SlotCounters, decision: Decision) {
+fn count(counters: *mut SlotCounters, decision: Decision, word: u64) {
     // SAFETY: a row of the counter array, whose fields are aligned.
     unsafe {
         atomic::add(&raw mut (*counters).connects, 1);
+        if matches!(decision, Decision::Shed(_)) && verdict::is_on_burst(word) {
+            atomic::add(&raw mut (*counters).burst_shed, 1);
+        }
         match decision {
             Decision::Allow => atomic::add(&raw mut (*counters).allowed, 1),
             Decision::AllowExpired => {
@@ -192,7 +209,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.started_ns = 0;
     tag.last_out_ns = 0;
     tag.segments_seen = 0;
-    tag.measure = verdict.measure;
+    tag.measure = verdict.measure.into();
     tag.closing_ns = 0;
     tag.epoch = epoch;
     tag.turn_epoch = epoch;

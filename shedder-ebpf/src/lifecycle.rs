@@ -74,7 +74,7 @@ fn begin(ctx: &SockOpsContext) {
     }
     let mut wanted =
         BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
-    if tag.measure & MEASURE_RTT != 0 {
+    if tag.measure & u32::from(MEASURE_RTT) != 0 {
         wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
     }
     // The byte is shared with every other program on the path: add to it, never replace it.

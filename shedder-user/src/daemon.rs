@@ -51,6 +51,8 @@ struct Daemon {
     journal: Journal,
     /// Jiffies in a second; nothing when no policy holds connects.
     jiffies_per_second: Option<u32>,
+    /// Until when the kernel has been told to heed the verdicts.
+    verdicts_until: Monotonic,
     undecodable: u64,
     started: Monotonic,
 }
@@ -132,9 +134,9 @@ impl Daemon {
     fn look(&mut self) {
         let now = clock::now();
         for (id, cell) in self.cells.iter_mut() {
-            let sample = sampler::sample(&self.kernel, cell, now);
-            if let Some(sample) = sample {
+            if let Some(sample) = sampler::sample(&self.kernel, cell, now) {
                 self.engine.observe(id, &sample, now);
+                cell.failure_run = sample.failure_run;
             }
         }
         self.kernel.flush_logs();
@@ -148,6 +150,7 @@ impl Daemon {
             && let Some(sample) = sampler::sample(&self.kernel, cell, now)
         {
             self.engine.observe(id, &sample, now);
+            cell.failure_run = sample.failure_run;
         }
     }
 

@@ -134,6 +134,7 @@ impl Engine {
             last = Some((deadline, cell));
             self.change(cell, now, |breaker| breaker.handle_timeout(now));
         }
+        self.safety.reckon_openings(&self.cells, now);
     }
 
     /// When [`Engine::handle_timeout`] next has something to do.
@@ -174,6 +175,9 @@ impl Engine {
         let is_forced = matches!(breaker.state(), State::ForcedOpen);
         if self.safety.is_panicking(place) && !is_forced {
             return Some(Directive { shed: None, tokens: None, admit_permille: 0, ..directive });
+        }
+        if self.safety.lets_open(place) {
+            return Some(breaker.on_burst(directive));
         }
         Some(directive)
     }
@@ -227,6 +231,7 @@ impl Engine {
             }
         }
         if has_changed {
+            self.safety.expect_change(cell, &self.cells);
             self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
         }
         true

@@ -26,6 +26,7 @@ use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::event::{DecodeError, Event};
 use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow, row};
 use shedder_common::in_flight::InFlightRow;
+use shedder_common::time::Monotonic;
 use shedder_common::verdict::Verdict;
 use tokio::io::unix::AsyncFd;
 
@@ -126,13 +127,18 @@ impl Kernel {
         map.store(row, offset_of!(Verdict, token_limit), verdict.token_limit);
         map.store(row, offset_of!(Verdict, caller_timeout_ns), verdict.caller_timeout_ns);
         map.store(row, offset_of!(Verdict, slow_ns), verdict.slow_ns);
-        map.store_u32(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
         map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
         map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
         map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
-        map.store_u32(row, offset_of!(Verdict, measure), verdict.measure);
-        map.store(row, offset_of!(Verdict, expires_ns), verdict.expires_ns);
+        map.store_u16(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
+        map.store_u16(row, offset_of!(Verdict, measure), verdict.measure);
+        map.store_u32(row, offset_of!(Verdict, burst_limit), verdict.burst_limit);
         map.store(row, offset_of!(Verdict, word), verdict.word);
+    }
+
+    /// Stands behind every verdict until then; without it everything passes.
+    pub fn keep_verdicts_until(&mut self, at: Monotonic) {
+        self.node.store(0, offset_of!(NodeRow, verdicts_until_ns), at.as_nanos());
     }
 
     /// Forgets a slot's run of failures, at the start of a new epoch.

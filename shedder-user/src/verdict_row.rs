@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shedder_common::time::{Monotonic, nanos};
+use shedder_common::time::nanos;
 use shedder_common::verdict::{Action, MEASURE_RTT, Verdict, VerdictWord};
 
 use crate::engine::{CellId, Directive, Engine, Policy, ShedAction};
@@ -19,18 +19,18 @@ pub(crate) struct Tenant<'a> {
     pub(crate) jiffies_per_second: Option<u32>,
 }
 
-/// The row that carries out `directive` until `expires`.
+/// The row that carries out `directive`.
 pub(crate) fn row(
     tenant: &Tenant<'_>,
     directive: &Directive,
     action: Action,
     token_limit: u64,
-    expires: Monotonic,
 ) -> Verdict {
     let word = VerdictWord {
         action,
         observe: directive.observe,
         half_open: directive.tokens.is_some(),
+        on_burst: directive.burst_limit.is_some(),
         admit_permille: directive.admit_permille,
         epoch: directive.epoch,
     };
@@ -43,16 +43,17 @@ pub(crate) fn row(
     let policy = tenant.policy;
     Verdict {
         word: word.pack(),
-        expires_ns: expires.as_nanos(),
         token_limit,
         caller_timeout_ns: nanos(policy.caller_timeout),
         slow_ns: policy.slow_after().map_or(0, nanos),
         generation: tenant.generation,
         failure_run_limit: directive.failure_run_limit,
-        turns_to_skip: u32::from(policy.turns_to_skip),
+        burst_limit: directive.burst_limit.unwrap_or(0),
+        turns_to_skip: policy.turns_to_skip.into(),
         hold_jiffies: hold.jiffies,
         hold_slack_ns: hold.slack_ns,
         measure: if policy.needs_round_trips() { MEASURE_RTT } else { 0 },
+        reserved: 0,
     }
 }
 

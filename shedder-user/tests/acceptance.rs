@@ -80,7 +80,7 @@ fn detect(policy: Policy, healthy: Traffic, fault: Traffic, limit: Duration) -> 
         let traffic = if time < fault_ms { healthy } else { fault };
         engine.observe(CELL, &traffic.sample(0), now);
         engine.handle_timeout(now);
-        if engine.directive(CELL, now)?.shed.is_some() {
+        if engine.directive(CELL, now)?.sheds() {
             assert!(time >= fault_ms, "a false trip at {time} ms");
             return Some(Duration::from_millis(time - fault_ms));
         }

@@ -47,6 +47,9 @@ pub struct Breaker {
     pub verdict: Verdict,
     /// Connects refused, held or redirected since the endpoint is known.
     pub shed_total: u64,
+    /// Those of them shed by the kernel on a burst of failures, before the daemon knew of it.
+    #[serde(default)]
+    pub burst_shed_total: u64,
     /// Connects let through.
     pub allowed_total: u64,
     /// Connects that enforcing would have shed.
@@ -174,6 +177,10 @@ pub struct Verdict {
     pub action: String,
     /// When it stops counting unless renewed; nothing for `allow`.
     pub expires_in_ms: Option<u64>,
+    /// While it allows: failures in a row from which on connects are shed at once, before the daemon
+    /// has decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sheds_after_failures: Option<u32>,
     /// The error of `deny`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub errno: Option<String>,

@@ -43,6 +43,8 @@ pub(super) struct Cell {
     pub(super) seen_response: HistogramRow,
     pub(super) seen_round_trips: HistogramRow,
     pub(super) ring: Ring,
+    /// Failures in a row the engine was last shown.
+    pub(super) failure_run: u64,
     pub(super) rate: Rate,
     /// Half-open tokens ever taken when the present epoch began.
     pub(super) tokens_before: u64,
@@ -111,6 +113,7 @@ impl Cells {
             seen_response: HistogramRow { buckets: [0; BUCKETS] },
             seen_round_trips: HistogramRow { buckets: [0; BUCKETS] },
             ring: Ring::new(),
+            failure_run: 0,
             rate: Rate { since: now, connects: 0, per_second: 0.0 },
             tokens_before: 0,
             published: None,

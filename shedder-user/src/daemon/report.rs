@@ -1,5 +1,7 @@
 //! From the engine's and the kernel's words to those of the control socket.
 
+use std::time::Duration;
+
 use humantime::format_rfc3339_millis;
 use shedder_common::counters::SlotCounters;
 use shedder_common::errno::Errno;
@@ -45,8 +47,9 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
         outcomes: outcomes(&counters),
         in_flight: in_flight(&counters, &daemon.kernel.in_flight(cell.slot)),
         traffic: traffic(&counters),
-        verdict: verdict(cell.published.as_ref(), &daemon.cells, now),
+        verdict: verdict(cell.published.as_ref(), &daemon.cells, daemon.verdicts_until.since(now)),
         shed_total: counters.shed(),
+        burst_shed_total: counters.burst_shed,
         allowed_total: counters.allowed,
         would_shed_total: counters.would_shed,
         connects_per_second: cell.rate.per_second,
@@ -60,8 +63,6 @@ fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
 fn node(daemon: &Daemon) -> Node {
     let counters = daemon.kernel.node_counters();
     let (endpoints, max_endpoints) = daemon.kernel.slot_usage();
-    let millis =
-        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Node {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -171,14 +172,13 @@ pub(super) fn reason(cause: &Cause) -> Reason {
     }
 }
 
-fn verdict(published: Option<&Row>, cells: &Cells, now: Monotonic) -> Verdict {
+fn verdict(published: Option<&Row>, cells: &Cells, expires_in: Duration) -> Verdict {
     let word = published.and_then(|row| VerdictWord::unpack(row.word));
     let word = word.unwrap_or_else(|| VerdictWord::allow(0));
-    let expires_in = published.map_or(0, |row| {
-        let left = Monotonic::from_nanos(row.expires_ns).since(now);
-        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
-    });
+    let burst_limit = published.map(|row| row.burst_limit).filter(|_| word.on_burst);
     let (action, errno, delay_ms, target): (_, Option<Errno>, _, _) = match word.action {
+        // Nothing is shed yet.
+        _ if word.on_burst => ("allow", None, None, None),
         Action::Allow => ("allow", None, None, None),
         Action::Deny(errno) => ("deny", Some(errno), None, None),
         Action::Delay(milliseconds) => ("delay", None, Some(milliseconds), None),
@@ -187,13 +187,18 @@ fn verdict(published: Option<&Row>, cells: &Cells, now: Monotonic) -> Verdict {
     let target = target.and_then(|slot| cells.by_id(engine::CellId(u32::from(slot))));
     Verdict {
         action: action.to_owned(),
-        expires_in_ms: (word.action != Action::Allow).then_some(expires_in),
+        expires_in_ms: (action != "allow").then_some(millis(expires_in)),
+        sheds_after_failures: burst_limit,
         errno: errno.map(|errno| errno.name().to_owned()),
         delay_ms,
         redirect_to: target.map(|cell| cell.endpoint.to_string()),
         admit_permille: word.admit_permille,
         observe: word.observe,
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn time(at: Monotonic) -> String {

@@ -82,6 +82,7 @@ impl Daemon {
             guard: Guard::new(cgroup2, pins),
             journal: Journal::new(),
             jiffies_per_second,
+            verdicts_until: clock::now(),
             undecodable: 0,
             started,
             kernel,

@@ -15,7 +15,7 @@ use super::flap::{self, Flaps};
 use super::peers::Peers;
 use super::policy::{Admission, Policy};
 use super::rule::{Memory, Response};
-use super::strategy::{Evidence, Reason, Strategy};
+use super::strategy::{Evidence, MANY_ATTEMPTS, Reason, Strategy};
 use super::transition::{Cause, Change, Restraint, Scope};
 use super::window::{STRETCH, Windows};
 
@@ -61,6 +61,8 @@ pub(super) struct Breaker {
     sweep_at: Option<Monotonic>,
     last_traffic: Option<Monotonic>,
     last_success: Option<Monotonic>,
+    /// So much goes on that a run of failures may be chance.
+    is_busy: bool,
     last_alarm: Option<Monotonic>,
     /// Connects refused in the present open and half-open time.
     refused: u64,
@@ -124,6 +126,7 @@ impl Breaker {
             sweep_at: None,
             last_traffic: None,
             last_success: None,
+            is_busy: false,
             last_alarm: None,
             refused: 0,
             chance: Chance::new(seed),
@@ -143,6 +146,7 @@ impl Breaker {
         if sample.counts.connects > 0 || sample.counts.attempts() > 0 {
             self.last_traffic = Some(now);
         }
+        self.is_busy = self.windows.longest().counts(now).attempts() >= MANY_ATTEMPTS;
         if sample.counts.successes > 0 {
             self.last_success = Some(now);
         }

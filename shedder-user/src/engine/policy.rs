@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shedder_common::errno::Errno;
 
-use super::rule::TripRule;
+use super::rule::{Response, Rule, TripRule};
 use super::strategy::{Signal, Strategy};
 
 mod best_case;
@@ -203,6 +203,18 @@ impl Policy {
     /// them.
     pub fn failure_run_limit(&self) -> Option<u32> {
         self.least(&Strategy::failure_run_limit)
+    }
+
+    /// The fewest consecutive failures that open by themselves, whatever else there is; nothing when no
+    /// number of them does.
+    pub fn burst_limit(&self) -> Option<u32> {
+        let opens = self.trip.iter().filter(|trip| trip.response == Response::Open);
+        opens
+            .filter_map(|trip| match &trip.rule {
+                Rule::One(strategy) => strategy.failure_run_limit(),
+                Rule::Any(_) | Rule::All(_) | Rule::Lasting { .. } => None,
+            })
+            .min()
     }
 
     /// The response time over which a probe fails; nothing when no rule limits it.

@@ -25,8 +25,19 @@ type Outputs = (Vec<Transition>, Vec<Notice>);
 fn play_on(
     mut engine: Engine,
     operations: &[Operation],
-    mut look: impl FnMut(&Engine, Monotonic),
+    look: impl FnMut(&Engine, Monotonic),
 ) -> Outputs {
+    play_into(&mut engine, operations, look);
+    let transitions = std::iter::from_fn(|| engine.poll_transition()).collect();
+    (transitions, std::iter::from_fn(|| engine.poll_notice()).collect())
+}
+
+/// As [`play_on`]; when it ends.
+fn play_into(
+    engine: &mut Engine,
+    operations: &[Operation],
+    mut look: impl FnMut(&Engine, Monotonic),
+) -> Monotonic {
     let mut now = Monotonic::from_nanos(1);
     for operation in operations {
         match operation {
@@ -38,10 +49,9 @@ fn play_on(
             Operation::Reset(cell) => assert!(engine.reset(CellId(*cell), now)),
         }
         engine.handle_timeout(now);
-        look(&engine, now);
+        look(engine, now);
     }
-    let transitions = std::iter::from_fn(|| engine.poll_transition()).collect();
-    (transitions, std::iter::from_fn(|| engine.poll_notice()).collect())
+    now
 }
 
 fn play(operations: &[Operation], look: impl FnMut(&Engine, Monotonic)) -> Outputs {
@@ -98,7 +108,7 @@ proptest! {
                 let view = engine.view(cell, now).expect("it exists");
                 let directive = engine.directive(cell, now).expect("it exists");
                 if view.state == State::Open {
-                    assert!(directive.shed.is_some());
+                    assert!(directive.sheds());
                     assert_eq!((directive.tokens, directive.admit_permille), (None, 0));
                     assert!(view.next.expect("open ends").at > now);
                 }
@@ -118,6 +128,21 @@ proptest! {
                 }
             }
         });
+    }
+
+    /// What the kernel sheds before it is told to, the engine would have shed.
+    #[test]
+    fn a_burst_that_may_be_shed_at_once_opens(operations in operations(), cell in 0..CELLS) {
+        let mut engine = engine(full_policy(), NodeRules::default());
+        let now = play_into(&mut engine, &operations, |_, _| ());
+        let cell = CellId(cell);
+        let limit = engine.directive(cell, now).expect("it exists").burst_limit;
+        if let Some(limit) = limit.map(u64::from) {
+            let counts = Counts { connects: limit, refused: limit, ..Counts::default() };
+            let burst = Sample { counts, failure_run: limit, ..Sample::default() };
+            engine.observe(cell, &burst, now);
+            prop_assert_eq!(engine.view(cell, now).expect("it exists").would_be, State::Open);
+        }
     }
 
     #[test]
@@ -221,7 +246,7 @@ proptest! {
             for cell in cells() {
                 let view = engine.view(cell, now).expect("it exists");
                 let directive = engine.directive(cell, now).expect("it exists");
-                if view.state == State::Throttled && directive.shed.is_some() {
+                if view.state == State::Throttled && directive.sheds() {
                     assert!(directive.admit_permille >= 100, "{directive:?}");
                 }
             }

@@ -19,6 +19,12 @@ use super::state::State;
 use super::tally::Tally;
 use super::transition::{Restraint, Scope};
 
+mod openings;
+mod services;
+
+use self::openings::allowed_open;
+use self::services::{BadServices, Services};
+
 /// Where a breaker belongs. The numbers are the shell's; only their equality matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -63,12 +69,14 @@ pub(super) struct Safety {
     /// Groups that panic, almost always none.
     panicking: usize,
     endpoints: BTreeMap<u32, Vec<CellId>>,
-    services: BTreeMap<u32, Service>,
+    services: Services,
     callers: BTreeMap<u32, Tally>,
     refusals: Tally,
     trips: Tally,
     braking: Option<Brake>,
-    is_suspect: bool,
+    suspects: bool,
+    /// Something has changed that may keep any breaker from opening.
+    is_stirred: bool,
 }
 
 /// The endpoints of one service, for one caller.
@@ -83,12 +91,9 @@ struct Group {
     peers: Option<(Monotonic, Peers)>,
     is_panicking: bool,
     is_suspended: bool,
-}
-
-#[derive(Debug, Default)]
-struct Service {
-    traffic: Option<Monotonic>,
-    degraded: Option<Monotonic>,
+    /// Whether one more of them may open, and until when that is known.
+    lets_open: bool,
+    reckon_at: Option<Monotonic>,
 }
 
 /// What may be done about a wish to open.
@@ -109,12 +114,13 @@ impl Safety {
             groups: BTreeMap::new(),
             panicking: 0,
             endpoints: BTreeMap::new(),
-            services: BTreeMap::new(),
+            services: Services::default(),
             callers: BTreeMap::new(),
             refusals: Tally::new(SECOND * 5),
             trips: Tally::new(MINUTE),
             braking: None,
-            is_suspect: false,
+            suspects: false,
+            is_stirred: false,
         }
     }
 
@@ -126,15 +132,19 @@ impl Safety {
             peers: None,
             is_panicking: false,
             is_suspended: false,
+            lets_open: false,
+            reckon_at: None,
         });
         group.cells.push(cell);
+        group.reckon_at = None;
         self.endpoints.entry(place.endpoint).or_default().push(cell);
-        self.services.entry(place.service).or_default();
+        self.services.insert(place.service);
     }
 
     pub(super) fn remove(&mut self, cell: CellId, place: Place) {
         if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
             group.cells.retain(|other| *other != cell);
+            group.reckon_at = None;
         }
         if let Some(cells) = self.endpoints.get_mut(&place.endpoint) {
             cells.retain(|other| *other != cell);
@@ -184,15 +194,14 @@ impl Safety {
         enforces: bool,
         now: Monotonic,
     ) {
-        if counts.attempts() > 0
-            && let Some(service) = self.services.get_mut(&place.service)
-        {
-            service.traffic = Some(now);
+        if counts.attempts() > 0 {
+            self.services.note_traffic(place.service, now);
         }
         if counts.connects == 0 && counts.shed == 0 {
             return;
         }
         let refused = if enforces { counts.shed } else { 0 };
+        self.is_stirred |= refused > 0;
         let caller = self.callers.entry(place.caller).or_insert_with(|| Tally::new(MINUTE));
         caller.add([counts.connects, refused], now);
         self.refusals.add([refused, 0], now);
@@ -213,9 +222,8 @@ impl Safety {
         let (Some(place), Some(breaker)) = (all.place(cell), all.breaker(cell)) else {
             return Ruling::Nothing;
         };
-        if let Some(service) = self.services.get_mut(&place.service) {
-            service.degraded = Some(now);
-        }
+        self.services.note_bad(place.service, now);
+        self.is_stirred = true;
         if self.suspect(now, notices) || self.brake(place, now, notices) {
             return Ruling::Nothing;
         }
@@ -229,6 +237,7 @@ impl Safety {
     /// Counts a trip that was carried out.
     pub(super) fn tripped(&mut self, now: Monotonic) {
         self.trips.add([1, 0], now);
+        self.is_stirred = true;
     }
 
     /// What keeps a breaker from opening for a reason that is none of its own rules.
@@ -306,17 +315,11 @@ impl Safety {
 
     /// Whether most services go bad at once: then the node is at fault, or its network.
     fn suspect(&mut self, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
-        let recent = |at: Option<Monotonic>| at.is_some_and(|at| now.since(at) <= SUSPECT_WINDOW);
-        let active = self.services.values().filter(|service| recent(service.traffic)).count();
-        let degraded = self
-            .services
-            .values()
-            .filter(|service| recent(service.traffic) && recent(service.degraded))
-            .count();
-        let is_suspect = active >= MIN_SERVICES
-            && degraded * 1000 >= active * usize::from(self.rules.suspect_permille);
-        if is_suspect != self.is_suspect {
-            self.is_suspect = is_suspect;
+        let services = self.services.bad(now);
+        let is_suspect = services.are_suspect(self.rules.suspect_permille);
+        if is_suspect != self.suspects {
+            self.suspects = is_suspect;
+            let BadServices { bad: degraded, active } = services;
             notices.push(Notice::NodeSuspect { is_over: !is_suspect, degraded, active, at: now });
         }
         is_suspect
@@ -324,24 +327,7 @@ impl Safety {
 
     /// Whether the node has shed as much as it may.
     fn brake(&mut self, place: Place, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
-        let [trips, _] = self.trips.sums(now);
-        let [refusals, _] = self.refusals.sums(now);
-        let [connects, refused] =
-            self.callers.get(&place.caller).map_or([0, 0], |tally| tally.sums(now));
-        let brake = if trips >= self.rules.trips_per_minute.into() {
-            Some(Brake::Trips { trips, limit: self.rules.trips_per_minute })
-        } else if refusals / 5 > self.rules.refusals_per_second {
-            let limit = self.rules.refusals_per_second;
-            Some(Brake::Refusals { per_second: refusals / 5, limit })
-        } else if refused >= FEW_REFUSALS
-            && refused.saturating_mul(1000)
-                > connects.saturating_mul(self.rules.caller_refused_permille.into())
-        {
-            let limit_permille = self.rules.caller_refused_permille;
-            Some(Brake::Caller { caller: place.caller, refused, connects, limit_permille })
-        } else {
-            None
-        };
+        let brake = self.brake_of(place.caller, now);
         let kind = |brake: &Option<Brake>| brake.as_ref().map(std::mem::discriminant);
         if kind(&brake) != kind(&self.braking) {
             notices.push(match (&brake, &self.braking) {
@@ -352,6 +338,27 @@ impl Safety {
         }
         self.braking = brake;
         brake.is_some()
+    }
+
+    /// What the node has shed too much of, where it has.
+    fn brake_of(&self, caller: u32, now: Monotonic) -> Option<Brake> {
+        let [trips, _] = self.trips.sums(now);
+        let [refusals, _] = self.refusals.sums(now);
+        let [connects, refused] = self.callers.get(&caller).map_or([0, 0], |tally| tally.sums(now));
+        if trips >= self.rules.trips_per_minute.into() {
+            Some(Brake::Trips { trips, limit: self.rules.trips_per_minute })
+        } else if refusals / 5 > self.rules.refusals_per_second {
+            let limit = self.rules.refusals_per_second;
+            Some(Brake::Refusals { per_second: refusals / 5, limit })
+        } else if refused >= FEW_REFUSALS
+            && refused.saturating_mul(1000)
+                > connects.saturating_mul(self.rules.caller_refused_permille.into())
+        {
+            let limit_permille = self.rules.caller_refused_permille;
+            Some(Brake::Caller { caller, refused, connects, limit_permille })
+        } else {
+            None
+        }
     }
 
     /// Whose fault it is: this caller's alone, or the endpoint's.
@@ -418,8 +425,7 @@ impl Safety {
             })
         };
         let open = others().filter(is_open).count();
-        let least = usize::from(active >= 3);
-        let allowed = (active * usize::from(rule.max_open_percent) / 100).max(least);
+        let allowed = allowed_open(active, rule);
         if open < allowed {
             return Ok(None);
         }
@@ -450,10 +456,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 /// Over this time wrong refusals are held against a policy.
 const LEDGER: Duration = Duration::from_mins(10);
-/// Services that go bad within this time go bad at once.
-const SUSPECT_WINDOW: Duration = Duration::from_secs(10);
-/// With fewer services than this there is no telling whose fault it is.
-const MIN_SERVICES: usize = 3;
 /// Fewer refusals than this are no share of anything.
 const FEW_REFUSALS: u64 = 20;
 /// So many trips within the ledger must have been refuted by their first probes.

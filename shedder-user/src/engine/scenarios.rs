@@ -164,6 +164,7 @@ impl Stage {
             }
             self.note();
             self.act(cell, &event, now);
+            self.engine.handle_timeout(now);
             self.note();
         }
     }
@@ -294,7 +295,7 @@ impl Stage {
     /// The share let through now, in thousandths.
     fn admitted(&self, cell: u32, time: u64) -> u16 {
         let directive = self.engine.directive(CellId(cell), at(time)).expect("it exists");
-        directive.shed.map_or(1000, |_| directive.admit_permille)
+        if directive.sheds() { directive.admit_permille } else { 1000 }
     }
 }
 

@@ -22,7 +22,7 @@ mod share;
 pub use self::numbers::Numbers;
 pub use self::reason::Reason;
 pub(super) use self::reason::time;
-pub(super) use self::share::wilson_lower_bound;
+pub(super) use self::share::{MANY_ATTEMPTS, wilson_lower_bound};
 
 /// Which latency a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

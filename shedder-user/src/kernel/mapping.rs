@@ -8,7 +8,7 @@
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use bytemuck::Pod;
@@ -60,6 +60,13 @@ impl<T: Pod> Mapping<T> {
         let field: *mut u32 = self.field(row, offset);
         // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
         unsafe { AtomicU32::from_ptr(field) }.store(value, Ordering::Release);
+    }
+
+    /// As [`Mapping::store`], for a 16-bit field.
+    pub(super) fn store_u16(&mut self, row: u32, offset: usize, value: u16) {
+        let field: *mut u16 = self.field(row, offset);
+        // SAFETY: an aligned part of a row inside the mapping, shared with the kernel.
+        unsafe { AtomicU16::from_ptr(field) }.store(value, Ordering::Release);
     }
 
     /// Where a field of a row lies, in units of itself.

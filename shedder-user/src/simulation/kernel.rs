@@ -4,7 +4,7 @@
 //! Invariant: a connect is decided and the end of a connection is read by the functions the
 //! programs themselves use.
 
-use shedder_common::decision::{Decision, Shed, decide};
+use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::ending::{self, End, Life, Outcome};
 use shedder_common::histogram::bucket;
 use shedder_common::time::Monotonic;
@@ -16,10 +16,39 @@ use crate::engine::{Buckets, Sample};
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) verdict: Verdict,
+    /// Until when the daemon stands behind it.
+    pub(super) verdict_until: Monotonic,
     /// What was counted.
     pub(super) counted: Sample,
     pub(super) tokens_taken: u64,
     turns: u64,
+}
+
+/// A slot as the decision asks for it, at some time.
+struct At<'a> {
+    slot: &'a mut Slot,
+    now: Monotonic,
+}
+
+impl Ask for At<'_> {
+    fn failure_run(&mut self) -> u64 {
+        self.slot.counted.failure_run
+    }
+
+    fn is_in_force(&mut self) -> bool {
+        self.now < self.slot.verdict_until
+    }
+
+    fn take_token(&mut self, limit: u64) -> bool {
+        let is_granted = self.slot.tokens_taken < limit;
+        self.slot.tokens_taken += u64::from(is_granted);
+        is_granted
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.slot.turns += 1;
+        self.slot.turns - 1
+    }
 }
 
 /// What a socket remembers of its connect.
@@ -41,7 +70,7 @@ pub(super) struct Tag {
     is_peer_closed: bool,
     started: Monotonic,
     asked: Monotonic,
-    turns_to_skip: u32,
+    turns_to_skip: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +85,7 @@ impl Slot {
     pub(super) fn new(generation: u32) -> Self {
         Self {
             verdict: Verdict { generation, ..Verdict::CLEAR },
+            verdict_until: Monotonic::default(),
             counted: Sample::default(),
             tokens_taken: 0,
             turns: 0,
@@ -64,20 +94,9 @@ impl Slot {
 
     /// Decides a connect and counts it.
     pub(super) fn connect(&mut self, now: Monotonic) -> Decision {
-        let Self { verdict, tokens_taken, turns, counted } = self;
-        let decision = decide(
-            verdict,
-            || now.as_nanos(),
-            |limit| {
-                let is_granted = *tokens_taken < limit;
-                *tokens_taken += u64::from(is_granted);
-                is_granted
-            },
-            || {
-                *turns += 1;
-                *turns - 1
-            },
-        );
+        let verdict = self.verdict;
+        let decision = decide(&verdict, &mut At { slot: self, now });
+        let counted = &mut self.counted;
         counted.counts.connects += 1;
         match decision {
             Decision::Probe => counted.probes += 1,

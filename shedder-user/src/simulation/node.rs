@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use shedder_common::time::Monotonic;
-use shedder_common::verdict::{Action, Verdict, epoch};
+use shedder_common::verdict::{Verdict, epoch};
 
 use super::kernel::Slot;
 use super::record::Record;
@@ -33,6 +33,7 @@ pub(super) struct Node<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Published {
     row: Option<Verdict>,
+    failure_run: u64,
     tokens_before: u64,
 }
 
@@ -119,6 +120,7 @@ impl<'a> Node<'a> {
 
     fn look_at(&mut self, cell: usize, slots: &mut [Slot], now: Monotonic) {
         let sample = slots[cell].take();
+        self.published[cell].failure_run = sample.failure_run;
         if !sample.is_empty() {
             self.engine.observe(id(cell), &sample, now);
         }
@@ -136,7 +138,7 @@ impl<'a> Node<'a> {
     }
 
     fn publish(&mut self, slots: &mut [Slot], now: Monotonic) {
-        let expires = now.plus(self.scenario.node.verdict_ttl);
+        let verdict_until = now.plus(self.scenario.node.verdict_ttl);
         let policy = &*self.policy;
         let cells = self.scenario.cells.iter().enumerate();
         let siblings = Siblings::find(
@@ -144,7 +146,12 @@ impl<'a> Node<'a> {
             &self.engine,
         );
         for (index, (slot, published)) in slots.iter_mut().zip(&mut self.published).enumerate() {
+            slot.verdict_until = verdict_until;
             let Some(directive) = self.engine.directive(id(index), now) else { continue };
+            if directive.burst_limit.is_some_and(|limit| published.failure_run >= limit.into()) {
+                slot.counted.failure_run = 0;
+                published.failure_run = 0;
+            }
             let sibling = siblings.of(id(index), group(&self.scenario.cells[index]));
             let action = action(directive.shed, sibling);
             let is_new_epoch = published.row.is_none_or(|row| epoch(row.word) != directive.epoch);
@@ -159,11 +166,8 @@ impl<'a> Node<'a> {
                 generation: self.generation,
                 jiffies_per_second: Some(JIFFIES_PER_SECOND),
             };
-            let row = row(&tenant, &directive, action, token_limit, expires);
-            let is_same = published
-                .row
-                .is_some_and(|before| Verdict { expires_ns: row.expires_ns, ..before } == row);
-            if is_same && action == Action::Allow {
+            let row = row(&tenant, &directive, action, token_limit);
+            if published.row == Some(row) {
                 continue;
             }
             if is_new_epoch {

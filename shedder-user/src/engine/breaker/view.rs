@@ -22,10 +22,20 @@ pub struct Directive {
     pub tokens: Option<u32>,
     /// Share admitted besides, in thousandths.
     pub admit_permille: u16,
+    /// While closed: failures in a row from which on the kernel is to shed without waiting to be
+    /// told. Nothing where the engine might decide otherwise.
+    pub burst_limit: Option<u32>,
     /// Failures in a row of which the engine is to be told at once; zero for never.
     pub failure_run_limit: u32,
     /// Stamped on sockets.
     pub epoch: u16,
+}
+
+impl Directive {
+    /// Whether connects are shed now, and not only on a burst.
+    pub const fn sheds(&self) -> bool {
+        self.shed.is_some() && self.burst_limit.is_none()
+    }
 }
 
 /// What a person is shown of one breaker.
@@ -61,6 +71,7 @@ impl Breaker {
             observe: false,
             tokens: None,
             admit_permille: 0,
+            burst_limit: None,
             failure_run_limit,
             epoch: self.epoch,
         };
@@ -93,6 +104,21 @@ impl Breaker {
                     ..sheds
                 }
             }
+        }
+    }
+
+    /// What the kernel is to do while the breaker is closed and may open: let everything through
+    /// until a burst of failures would open it.
+    pub(in crate::engine) fn on_burst(&self, passes: Directive) -> Directive {
+        let is_closed = self.overlay.is_none() && matches!(self.stage, Stage::Closed);
+        match self.policy.burst_limit() {
+            Some(limit) if is_closed && !self.is_busy => Directive {
+                shed: Some(self.policy.shed),
+                observe: self.mode() == Mode::Observe,
+                burst_limit: Some(limit),
+                ..passes
+            },
+            Some(_) | None => passes,
         }
     }
 

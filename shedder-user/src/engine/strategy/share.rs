@@ -137,7 +137,7 @@ pub(in crate::engine) fn wilson_lower_bound(failures: u64, attempts: u64, z: f64
 }
 
 /// From here on a run must be too long for chance.
-const MANY_ATTEMPTS: u64 = 1_000;
+pub(in crate::engine) const MANY_ATTEMPTS: u64 = 1_000;
 /// Runs expected by chance in the window from which on one says nothing.
 const CHANCE: f64 = 0.01;
 /// Trips remembered from which on the shrunk window is looked at.

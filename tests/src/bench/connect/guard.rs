@@ -28,18 +28,23 @@ impl Guard {
     pub(super) fn load(cgroup: &Cgroup) -> Result<Self> {
         let mut kernel =
             Kernel::load(&LoadOptions { slots: SLOTS, round_trips: false, debug: false })?;
-        let allow = VerdictWord::allow(EPOCH);
-        let deny = VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..allow };
+        kernel.keep_verdicts_until(now().plus(Duration::from_hours(24)));
+        let deny = VerdictWord {
+            action: Action::Deny(Errno::ConnectionRefused),
+            ..VerdictWord::allow(EPOCH)
+        };
+        // As a closed breaker's verdict is, by default.
+        let allow = VerdictWord { on_burst: true, ..deny };
         let allowed = ALLOWED.map(|endpoint| (endpoint, allow));
         for (endpoint, word) in allowed.into_iter().chain([(REFUSED, deny)]) {
             let slot = kernel.add_slot(EndpointKey::new(CALLER, endpoint.into()))?;
             let verdict = Verdict {
                 word: word.pack(),
-                expires_ns: now().plus(Duration::from_hours(24)).as_nanos(),
                 caller_timeout_ns: nanos(Duration::from_secs(1)),
                 slow_ns: nanos(Duration::from_millis(500)),
                 generation: slot.generation,
                 failure_run_limit: 20,
+                burst_limit: 20,
                 ..Verdict::CLEAR
             };
             kernel.publish(slot, &verdict);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use shedder_common::decision::{Decision, decide};
+use shedder_common::decision::{Ask, Decision, decide};
 use shedder_common::histogram::bucket;
 use shedder_common::time::{Monotonic, nanos};
 use shedder_common::verdict::{Action, Verdict, VerdictWord};
@@ -77,6 +77,10 @@ impl Node {
             self.sample.failure_run = 0;
             self.tokens_taken = 0;
         }
+        // The engine has seen the burst and lets the endpoint be.
+        if directive.burst_limit.is_some_and(|limit| self.sample.failure_run >= limit.into()) {
+            self.sample.failure_run = 0;
+        }
         let action = directive.shed.map_or(Action::Allow, |shed| match shed {
             ShedAction::Deny(errno) | ShedAction::Redirect(errno) => Action::Deny(errno),
             ShedAction::Delay(milliseconds) => Action::Delay(milliseconds),
@@ -85,40 +89,49 @@ impl Node {
             action,
             observe: directive.observe,
             half_open: directive.tokens.is_some(),
+            on_burst: directive.burst_limit.is_some(),
             admit_permille: directive.admit_permille,
             epoch: directive.epoch,
         };
         self.verdict = Verdict {
             word: word.pack(),
-            // The loop is never late here.
-            expires_ns: u64::MAX,
             token_limit: directive.tokens.unwrap_or(0).into(),
+            burst_limit: directive.burst_limit.unwrap_or(0),
             ..Verdict::CLEAR
         };
         self.directive = directive;
     }
+}
 
-    fn take_token(taken: &mut u64, limit: u64) -> bool {
-        let is_left = *taken < limit;
-        *taken += u64::from(is_left);
+impl Ask for Node {
+    fn failure_run(&mut self) -> u64 {
+        self.sample.failure_run
+    }
+
+    // The loop is never late here.
+    fn is_in_force(&mut self) -> bool {
+        true
+    }
+
+    fn take_token(&mut self, limit: u64) -> bool {
+        let is_left = self.tokens_taken < limit;
+        self.tokens_taken += u64::from(is_left);
         is_left
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns - 1
     }
 }
 
 impl Subject for Node {
     type Ticket = Tag;
 
-    fn ask(&mut self, at_ns: u64) -> Option<Tag> {
-        let Self { verdict, tokens_taken, turns, sample, .. } = self;
-        let decision = decide(
-            verdict,
-            || at_ns,
-            |limit| Self::take_token(tokens_taken, limit),
-            || {
-                *turns += 1;
-                *turns - 1
-            },
-        );
+    fn ask(&mut self, _at_ns: u64) -> Option<Tag> {
+        let verdict = self.verdict;
+        let decision = decide(&verdict, self);
+        let sample = &mut self.sample;
         sample.counts.connects += 1;
         let is_probe = decision == Decision::Probe;
         sample.probes += u64::from(is_probe);
@@ -160,7 +173,7 @@ impl Subject for Node {
     }
 
     fn is_shedding(&mut self, _at_ns: u64) -> bool {
-        self.directive.shed.is_some()
+        self.directive.sheds()
     }
 
     fn due_ns(&self) -> Option<u64> {

@@ -1,0 +1,76 @@
+//! What may be opened, reckoned before anything wishes to: the kernel is to shed a burst of failures
+//! without asking, where nothing would object.
+//!
+//! Invariant: it may be more careful than [`Safety::rule`], never less.
+
+use shedder_common::time::Monotonic;
+
+use super::{Group, MINUTE, Place, SECOND, Safety};
+use crate::engine::CellId;
+use crate::engine::breaker::Breaker;
+use crate::engine::cells::Cells;
+use crate::engine::policy::{Lone, SafetyRule, ShedAction};
+use crate::engine::state::State;
+
+impl Safety {
+    /// Whether a breaker of the group that wished to open now would be let, as last reckoned. It may
+    /// be more careful than [`Safety::rule`], never less.
+    pub(in crate::engine) fn lets_open(&self, place: Place) -> bool {
+        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.lets_open)
+    }
+
+    /// What may open has to be reckoned again, because `cell` has changed.
+    pub(in crate::engine) fn expect_change(&mut self, cell: CellId, all: &Cells) {
+        let Some(place) = all.place(cell) else { return };
+        if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
+            group.reckon_at = None;
+        }
+    }
+
+    /// Reckons what may open, where something has changed or time may have changed it.
+    pub(in crate::engine) fn reckon_openings(&mut self, all: &Cells, now: Monotonic) {
+        let is_stirred = std::mem::take(&mut self.is_stirred);
+        let is_due = |group: &Group| is_stirred || group.reckon_at.is_none_or(|at| at <= now);
+        let due: Vec<(u32, u32)> =
+            self.groups.iter().filter(|(_, group)| is_due(group)).map(|(key, _)| *key).collect();
+        if due.is_empty() {
+            return;
+        }
+        let bad = self.services.bad(now);
+        for (caller, service) in due {
+            let node_lets = self.brake_of(caller, now).is_none()
+                && !self
+                    .services
+                    .bad_with(bad, service, now)
+                    .are_suspect(self.rules.suspect_permille);
+            if let Some(group) = self.groups.get_mut(&(caller, service)) {
+                group.lets_open = node_lets && group.may_open_one_more(all, now);
+                group.reckon_at = Some(now.plus(SECOND));
+            }
+        }
+    }
+}
+
+impl Group {
+    /// As [`Safety::restrain`], for whichever of them is in use. All of them have one policy.
+    fn may_open_one_more(&self, all: &Cells, now: Monotonic) -> bool {
+        let breakers = || self.cells.iter().filter_map(|cell| all.breaker(*cell));
+        let Some(first) = breakers().next() else { return false };
+        let rule = &first.policy().safety;
+        let redirects = matches!(first.policy().shed, ShedAction::Redirect(_));
+        let active =
+            breakers().filter(|breaker| redirects || breaker.is_in_use(MINUTE, now)).count().max(1);
+        if active == 1 {
+            return rule.lone == Lone::Open;
+        }
+        let is_open =
+            |breaker: &&Breaker| matches!(breaker.stage_state(), State::Open | State::HalfOpen);
+        breakers().filter(is_open).count() < allowed_open(active, rule)
+    }
+}
+
+/// How many of so many endpoints in use may be open at once.
+pub(super) fn allowed_open(active: usize, rule: &SafetyRule) -> usize {
+    let least = usize::from(active >= 3);
+    (active * usize::from(rule.max_open_percent) / 100).max(least)
+}
