@@ -1,5 +1,5 @@
 //! A run of failures is shed by the kernel itself, before the daemon knows of it, and only where it
-//! would open (S0.9).
+//! would open (ST-1, S0.9).
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;

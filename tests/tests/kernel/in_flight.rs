@@ -1,4 +1,4 @@
-//! What has begun and not ended: seen while callers still wait, and never lost count of (S0.8, CH-7).
+//! What has begun and not ended: seen while callers still wait, and never lost count of (S1.2, S1.22, S4.24).
 
 use std::net::SocketAddr;
 use std::thread;

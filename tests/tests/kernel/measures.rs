@@ -1,5 +1,5 @@
 //! What rules can look at besides outcomes and response times: round trips, segments sent again,
-//! connections in use; and what connections have carried (ST-8, ST-9, ST-15).
+//! connections in use; and what connections have carried (ST-12, ST-13, ST-15).
 
 use std::thread;
 
