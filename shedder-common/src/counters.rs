@@ -27,6 +27,8 @@ pub struct SlotCounters {
     pub probe_successes: u64,
     /// Probes of the current epoch that ended badly.
     pub probe_failures: u64,
+    /// Probes of the current epoch that say nothing, because their callers ended them early.
+    pub probes_void: u64,
     /// Connections established.
     pub established: u64,
     /// Outcome: the SYN was answered with a reset.
@@ -78,7 +80,7 @@ pub struct SlotCounters {
     /// Connects shed on a burst before the daemon knew of the run of failures.
     pub burst_shed: u64,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 320);
@@ -96,6 +98,7 @@ impl SlotCounters {
         probes: 0,
         probe_successes: 0,
         probe_failures: 0,
+        probes_void: 0,
         established: 0,
         refused: 0,
         timed_out: 0,
@@ -121,7 +124,7 @@ impl SlotCounters {
         bytes_in: 0,
         time_waits: 0,
         burst_shed: 0,
-        reserved: [0; 5],
+        reserved: [0; 4],
     };
 
     /// Connects that were refused, held or sent elsewhere.

@@ -56,11 +56,11 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
             Outcome::HungUp => atomic::add(&raw mut (*counters).hung_up, 1),
             Outcome::GaveUp => {
                 atomic::add(&raw mut (*counters).gave_up, 1);
-                return;
+                return void_probe(tag, counters, epoch);
             }
             Outcome::Abandoned => {
                 atomic::add(&raw mut (*counters).abandoned, 1);
-                return;
+                return void_probe(tag, counters, epoch);
             }
         }
         let is_slow = matches!(outcome, Outcome::Answered(elapsed_ns)
@@ -91,6 +91,20 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
             atomic::add(&raw mut (*counters).failure_bursts, 1);
             announce::failure_run(tag.slot, failures);
         }
+    }
+}
+
+/// A probe whose caller ended it, as one does that is killed: its token goes to another.
+///
+/// # Safety
+///
+/// `counters` is a row of the counter array.
+#[inline(always)]
+unsafe fn void_probe(tag: &mut Tag, counters: *mut SlotCounters, epoch: u16) {
+    if tag.is_probe != 0 && epoch == tag.epoch {
+        tag.is_probe = 0;
+        // SAFETY: the caller vouches for the row, whose fields are aligned.
+        unsafe { atomic::add(&raw mut (*counters).probes_void, 1) };
     }
 }
 

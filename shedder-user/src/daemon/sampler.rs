@@ -70,6 +70,7 @@ fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
         probes: since(|row| row.probes),
         probe_successes: since(|row| row.probe_successes),
         probe_failures: since(|row| row.probe_failures),
+        probes_void: since(|row| row.probes_void),
         ..Sample::default()
     }
 }

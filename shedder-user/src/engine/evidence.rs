@@ -20,6 +20,8 @@ pub struct Sample {
     pub probe_successes: u64,
     /// Half-open probes that ended badly.
     pub probe_failures: u64,
+    /// Half-open probes that say nothing, because their callers ended them early.
+    pub probes_void: u64,
     /// Connect latencies.
     pub connect: Buckets,
     /// Response latencies.

@@ -173,7 +173,7 @@ impl Stage {
     /// N` (latencies), `segments N AGAIN`, `waiting MS N` (unfinished requests),
     /// `connecting MS N` (unfinished handshakes), `stalled MS N` (unfinished handshakes that stall), `in-flight N`,
     /// `asked N SHED` (connects), `burst` (five failures and a success unseen between two looks),
-    /// `probe ADMITTED OK FAILED`, `open MS`, `hold MS`, `reset`, or `.` for the passage of time.
+    /// `probe ADMITTED OK FAILED`, `void N` (probes that say nothing), `open MS`, `hold MS`, `reset`, or `.` for the passage of time.
     fn act(&mut self, cell: usize, event: &[&str], now: Monotonic) {
         let id = CellId(u32::try_from(cell).expect("a small number"));
         let numbers: Vec<u64> =
@@ -239,6 +239,7 @@ impl Stage {
                 sample.probe_successes = *successes;
                 sample.probe_failures = *failures;
             }
+            ("void", [probes]) => sample.probes_void = *probes,
             ("open", [ttl]) => {
                 assert!(self.engine.force(id, Force::Open, Duration::from_millis(*ttl), now));
                 return;

@@ -130,7 +130,13 @@ impl Slot {
             Outcome::TimedOut => counts.timed_out += 1,
             Outcome::Unreachable => counts.unreachable += 1,
             Outcome::Reset | Outcome::HungUp => counts.reset += 1,
-            Outcome::GaveUp | Outcome::Abandoned => return false,
+            Outcome::GaveUp | Outcome::Abandoned => {
+                if tag.is_probe && began == tag.epoch {
+                    tag.is_probe = false;
+                    self.counted.probes_void += 1;
+                }
+                return false;
+            }
         }
         let limit = self.verdict.slow_ns;
         let is_slow = matches!(outcome, Outcome::Answered(took) if limit != 0 && took > limit);

@@ -18,7 +18,9 @@ pub(super) struct Probing {
     /// Results there were when the deadline last came.
     concluded: u64,
     /// Batches of tokens granted.
-    pub(super) grants: u32,
+    grants: u32,
+    /// Tokens granted again, because nothing came of them.
+    void: u32,
     response: Buckets,
     /// Set with the first probe.
     pub(super) deadline: Option<Monotonic>,
@@ -44,6 +46,7 @@ impl Probing {
             run: 0,
             concluded: 0,
             grants: 1,
+            void: 0,
             response: Vec::new(),
             deadline: None,
             refill: rule.refill.map(|refill| now.plus(refill)),
@@ -73,16 +76,25 @@ impl Probing {
             }
         };
         self.admitted = self.admitted.saturating_add(admitted);
+        // What was never admitted cannot be given back.
+        let void = sample.probes_void.min(self.admitted);
+        self.admitted -= void;
+        self.void = self.void.saturating_add(u32::try_from(void).unwrap_or(u32::MAX));
         self.successes = self.successes.saturating_add(successes);
         self.failures = self.failures.saturating_add(failures);
         self.run = if failures > 0 { 0 } else { self.run.saturating_add(successes) };
         if rule.gate.is_some() {
             merge(&mut self.response, &sample.response);
         }
-        if self.admitted > 0 && self.deadline.is_none() {
+        if admitted > 0 && self.deadline.is_none() {
             self.deadline = Some(now.plus(rule.deadline));
         }
         self.judge(rule)
+    }
+
+    /// Tokens to grant in all, of so many at a time. The deadline stays where it was.
+    pub(super) const fn tokens(&self, batch: u32) -> u32 {
+        batch.saturating_mul(self.grants).saturating_add(self.void)
     }
 
     /// Grants tokens once more.

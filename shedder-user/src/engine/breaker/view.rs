@@ -87,8 +87,7 @@ impl Breaker {
             (None, Stage::Open { .. }) => sheds,
             (None, Stage::HalfOpen(probing)) => match self.policy.half_open.admission {
                 Admission::Tokens(tokens) => {
-                    let tokens = tokens.saturating_mul(probing.grants);
-                    Directive { tokens: Some(tokens), ..sheds }
+                    Directive { tokens: Some(probing.tokens(tokens)), ..sheds }
                 }
                 Admission::Everyone | Admission::Skip => passes,
             },

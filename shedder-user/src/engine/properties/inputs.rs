@@ -46,7 +46,7 @@ pub(super) fn counts() -> impl Strategy<Value = Counts> {
 
 pub(super) fn sample() -> impl Strategy<Value = Sample> {
     let runs = (0_u64..3, 0_u64..20);
-    let probes = (0_u64..5, 0_u64..5, 0_u64..5);
+    let probes = (0_u64..5, 0_u64..5, 0_u64..5, 0_u64..3);
     let unfinished = (buckets(), buckets(), 0_u64..40, (0_u64..9, 0_u64..9));
     (counts(), runs, probes, (buckets(), buckets(), buckets()), unfinished).prop_map(
         |(counts, (failure_bursts, failure_run), probes, latencies, unfinished)| Sample {
@@ -56,6 +56,7 @@ pub(super) fn sample() -> impl Strategy<Value = Sample> {
             probes: probes.0,
             probe_successes: probes.1,
             probe_failures: probes.2,
+            probes_void: probes.3,
             connect: latencies.0,
             response: latencies.1,
             rtt: latencies.2,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::engine::State;
 use crate::engine::{CloseGate, Response};
 
 fn consecutive() -> Policy {
@@ -227,4 +228,32 @@ fn a_slow_endpoint_is_throttled_by_its_slow_answers() {
     let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
     stage.play("1000..5000/100 slow 2000 10");
     assert!(stage.admitted(0, 5_000) < 300);
+}
+
+/// A probe whose caller ends it early is no probe: its token goes to another. The deadline does not
+/// move, so that half-open ends however many callers come and go.
+#[test]
+fn a_void_probe_gives_its_token_back() {
+    let mut policy = consecutive();
+    policy.half_open.admission = Admission::Tokens(1);
+    policy.half_open.successes = 1;
+    policy.half_open.deadline = Duration::from_secs(5);
+    let tokens = |stage: &Stage, time| {
+        stage.engine.directive(CELL, at(time)).expect("it exists").tokens.expect("it probes")
+    };
+    let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+    stage.play("0 fail 5\n 1000 probe 1 0 0");
+    assert_eq!(tokens(&stage, 1_000), 1);
+    stage.play("1100 void 1");
+    assert_eq!(tokens(&stage, 1_100), 2, "one was taken and one is to be had");
+    stage.play("1200 probe 1 1 0");
+    assert_eq!(stage.engine.view(CELL, at(1_200)).expect("it exists").state, State::Recovering);
+
+    let mut endless = Stage::new(&policy, &[(0, 0, 0)]);
+    endless.play("0 fail 5\n 1000..5900/100 probe 1 0 0\n 1050..5950/100 void 1\n 6000 .");
+    assert_eq!(endless.engine.view(CELL, at(6_000)).expect("it exists").state, State::Open);
+    // What was never taken is not given back.
+    let mut wrong = Stage::new(&policy, &[(0, 0, 0)]);
+    wrong.play("0 fail 5\n 1000 .\n 1100 void 7");
+    assert_eq!(tokens(&wrong, 1_100), 1);
 }
