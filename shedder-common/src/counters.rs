@@ -79,8 +79,12 @@ pub struct SlotCounters {
     pub time_waits: u64,
     /// Connects shed on a burst before the daemon knew of the run of failures.
     pub burst_shed: u64,
+    /// When a refusal was last told, and the epoch of its verdict plus one.
+    pub told_ns: u64,
+    /// As [`SlotCounters::told_ns`].
+    pub told_epoch: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 2],
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 320);
@@ -124,7 +128,9 @@ impl SlotCounters {
         bytes_in: 0,
         time_waits: 0,
         burst_shed: 0,
-        reserved: [0; 4],
+        told_ns: 0,
+        told_epoch: 0,
+        reserved: [0; 2],
     };
 
     /// Connects that were refused, held or sent elsewhere.

@@ -29,10 +29,63 @@ pub struct EventRecord {
 
 const _: () = assert!(size_of::<EventRecord>() == 56);
 
+/// One record of the event ring about a refused connect: the first of each verdict, the first of each
+/// process, and one in [`REFUSALS_FOR_EACH_RECORD`] of the rest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct RefusalRecord {
+    /// [`KIND_REFUSED`].
+    pub kind: u32,
+    /// The process, as its own namespace does not number it.
+    pub pid: u32,
+    /// When it happened.
+    pub at_ns: u64,
+    /// The cgroup the process is in, which need not be that of its socket.
+    pub cgroup: u64,
+    /// Connects to the slot refused so far, this one included.
+    pub refused: u64,
+    /// Which slot.
+    pub slot: SlotRef,
+    /// The destination asked for.
+    pub key: EndpointKey,
+    /// The address the socket was bound to, as in [`EndpointKey::address`]; zero if to none.
+    pub source: [u8; 16],
+    /// What the process calls itself, ended by a zero unless it takes all there is.
+    pub comm: [u8; 16],
+    /// The user.
+    pub uid: u32,
+    /// Epoch of the verdict.
+    pub epoch: u16,
+    /// The port the socket was bound to, network order; zero if to none.
+    pub source_port: [u8; 2],
+    /// The error `connect()` returned.
+    pub errno: u8,
+    /// One of the `REFUSED_` codes.
+    pub why: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<RefusalRecord>() == 112);
+
+/// The verdict refuses everything.
+pub const REFUSED_OPEN: u8 = 0;
+/// Every half-open token was taken.
+pub const REFUSED_HALF_OPEN: u8 = 1;
+/// It was not this connect's turn to be admitted.
+pub const REFUSED_SHARE: u8 = 2;
+/// The failures in a row had reached the limit.
+pub const REFUSED_BURST: u8 = 3;
+
+/// Of so many refusals that nothing else makes worth telling, one is told.
+pub const REFUSALS_FOR_EACH_RECORD: u64 = 128;
+
 /// A destination the policy covers has no slot yet.
 pub const KIND_DISCOVERED: u32 = 1;
 /// A slot's consecutive failures reached the limit.
 pub const KIND_FAILURE_RUN: u32 = 2;
+/// A connect was refused.
+pub const KIND_REFUSED: u32 = 3;
 
 /// A decoded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +102,8 @@ pub enum Event {
         /// How many in a row.
         failures: u64,
     },
+    /// A connect was refused.
+    Refused(RefusalRecord),
 }
 
 /// Why a record was not understood.
@@ -65,6 +120,12 @@ pub enum DecodeError {
 impl Event {
     /// Decodes the bytes of one record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.starts_with(&KIND_REFUSED.to_ne_bytes()) {
+            let refusal = bytemuck::try_pod_read_unaligned(bytes);
+            return refusal
+                .map(Self::Refused)
+                .map_err(|_wrong_size| DecodeError::Length(bytes.len()));
+        }
         let record: EventRecord = bytemuck::try_pod_read_unaligned(bytes)
             .map_err(|_wrong_size| DecodeError::Length(bytes.len()))?;
         match record.kind {
@@ -80,7 +141,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length(length) => {
-                write!(f, "an event of {length} bytes instead of {}", size_of::<EventRecord>())
+                write!(f, "an event of {length} bytes, which none has")
             }
             Self::Kind(kind) => write!(f, "an event of unknown kind {kind}"),
             Self::Key => write!(f, "a discovery without an address family"),

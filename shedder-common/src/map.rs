@@ -6,6 +6,8 @@ pub const SLOTS: &str = "SLOTS";
 pub const DESTINATIONS: &str = "DESTINATIONS";
 /// Recently announced destinations, so that each is announced once in a while only.
 pub const ANNOUNCED: &str = "ANNOUNCED";
+/// Which refusals were told, by process and slot.
+pub const TOLD: &str = "TOLD";
 /// Mappable array of [`crate::verdict::Verdict`] by slot.
 pub const VERDICTS: &str = "VERDICTS";
 /// Mappable array of [`crate::counters::SlotCounters`] by slot.

@@ -163,9 +163,16 @@ pub(crate) const fn is_observe(word: u64) -> bool {
     word >> OBSERVE_SHIFT & 1 == 1
 }
 
+/// Whether a packed word admits by token.
 #[inline(always)]
-pub(crate) const fn is_half_open(word: u64) -> bool {
+pub const fn is_half_open(word: u64) -> bool {
     word >> HALF_OPEN_SHIFT & 1 == 1
+}
+
+/// Whether a packed word admits a share.
+#[inline(always)]
+pub const fn is_shared(word: u64) -> bool {
+    admit_permille(word) != 0
 }
 
 /// Whether a packed word sheds only from a run of failures on.

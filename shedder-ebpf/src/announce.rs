@@ -53,8 +53,8 @@ pub fn failure_run(slot: SlotRef, failures: u64) {
 }
 
 #[inline(always)]
-fn send(record: EventRecord) {
-    let Some(mut entry) = EVENTS.reserve::<EventRecord>(0) else {
+pub fn send<T: 'static>(record: T) {
+    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         return node::count(|node| &raw mut node.events_lost);
     };
     entry.write(record);

@@ -13,6 +13,7 @@ use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
 use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
+use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
 use crate::{announce, atomic, flight, node};
@@ -114,6 +115,7 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
         }
         Decision::Shed(Shed::Deny(errno)) => {
             Tag::forget(socket(ctx));
+            refusal::tell(&Refusal { key, slot, word: verdict.word, errno }, counters, socket(ctx));
             Outcome::Refuse(errno)
         }
         Decision::Shed(Shed::Delay(milliseconds)) => {

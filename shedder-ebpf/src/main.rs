@@ -34,6 +34,7 @@ mod lifecycle;
 mod maps;
 mod node;
 mod packet;
+mod refusal;
 mod settings;
 mod syn_count;
 mod tag;

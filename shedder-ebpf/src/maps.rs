@@ -29,6 +29,11 @@ pub static DESTINATIONS: LpmTrie<EndpointKey, u32> =
 #[map]
 pub static ANNOUNCED: LruHashMap<EndpointKey, u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// The epoch of the last refusal told of a process at a slot. Full: the oldest is forgotten and may be
+/// told again.
+#[map]
+pub static TOLD: LruHashMap<[u32; 2], u32> = LruHashMap::with_max_entries(4096, 0);
+
 #[map]
 pub static VERDICTS: Array<Verdict> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
 

@@ -7,6 +7,7 @@ mod advice;
 mod check;
 mod doctor;
 mod events;
+mod explain;
 mod output;
 mod overrides;
 mod presets;
@@ -44,6 +45,8 @@ enum Command {
     Status(status::Status),
     /// Show what happened: transitions, discoveries, errors, each with its cause
     Events(events::Events),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Explain(explain::Explain),
     /// Shed connects to an endpoint for a while, whatever the evidence says
     Trip(overrides::Timed),
     /// Let connects to an endpoint through for a while, whatever the evidence says
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Status(command) => command.execute(),
         Command::Events(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
         Command::Trip(command) => command.execute(crate::api::model::Order::Trip),
         Command::Hold(command) => command.execute(crate::api::model::Order::Hold),
         Command::Reset(command) => command.execute(),

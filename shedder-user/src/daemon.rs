@@ -5,11 +5,13 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod explain;
 mod guard;
 mod journal;
 mod names;
 mod orders;
 mod publisher;
+mod refusals;
 mod report;
 mod sampler;
 mod start;
@@ -39,6 +41,7 @@ use self::cells::Cells;
 use self::guard::Guard;
 use self::journal::Journal;
 use self::names::Resolved;
+use self::refusals::Refusals;
 
 /// The daemon, between start and stop.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ struct Daemon {
     cells: Cells,
     guard: Guard,
     journal: Journal,
+    refusals: Refusals,
     /// Jiffies in a second; nothing when no policy holds connects.
     jiffies_per_second: Option<u32>,
     /// Until when the kernel has been told to heed the verdicts.
@@ -170,10 +174,12 @@ impl Daemon {
     }
 
     fn take_events(&mut self) {
+        let mut refused = Vec::new();
         while let Some(event) = self.kernel.poll_event() {
             match event {
                 Ok(KernelEvent::FailureRun { slot, .. }) => self.look_at(CellId(slot.slot)),
                 Ok(KernelEvent::Discovered { key }) => self.discover(key),
+                Ok(KernelEvent::Refused(record)) => refused.push(record),
                 Err(error) => {
                     self.undecodable += 1;
                     warn!(%error, "skipped");
@@ -181,6 +187,10 @@ impl Daemon {
             }
         }
         self.settle(clock::now());
+        // Now that the breaker of a burst has its reason.
+        for record in refused {
+            self.note_refusal(record);
+        }
     }
 
     fn rescan(&mut self) {

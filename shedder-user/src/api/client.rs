@@ -11,7 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::model::{Event, Failure, Overridden, Override, Status};
+use super::model::{Event, Explanation, Failure, Overridden, Override, Status};
+use super::server::Subject;
 
 /// A control socket to ask.
 #[derive(Clone, Debug)]
@@ -72,6 +73,16 @@ impl Client {
             .collect();
         let response =
             self.send(Method::GET, &format!("/v1/status?{}", query.join("&")), None).await?;
+        self.read(response).await
+    }
+
+    /// Why connects are refused: about an endpoint or a process.
+    pub async fn explain(&self, subject: &Subject) -> Result<Explanation, ClientError> {
+        let query = match subject {
+            Subject::Endpoint(endpoint) => format!("endpoint={}", percent_encode(endpoint)),
+            Subject::Process(pid) => format!("pid={pid}"),
+        };
+        let response = self.send(Method::GET, &format!("/v1/explain?{query}"), None).await?;
         self.read(response).await
     }
 

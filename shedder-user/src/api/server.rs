@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock;
 
-use super::model::{Event, EventKind, Failure, Overridden, Override, Status};
+use super::model::{Event, EventKind, Explanation, Failure, Overridden, Override, Status};
 
 /// A question to the daemon loop, with the place for its answer.
 #[derive(Debug)]
@@ -26,8 +26,19 @@ pub enum Control {
     Status(oneshot::Sender<Status>),
     /// What happened lately, and what happens from then on.
     Events(oneshot::Sender<Follow>),
+    /// Why connects are refused, or why there is no telling.
+    Explain(Subject, oneshot::Sender<Result<Explanation, String>>),
     /// An operator's order, from the user with this id; what it reached, or why it did not.
     Override(Override, u32, oneshot::Sender<Result<Overridden, String>>),
+}
+
+/// What an explanation is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An endpoint, as a person writes it.
+    Endpoint(String),
+    /// A process.
+    Process(u32),
 }
 
 /// The past and the future of the event journal, without a gap between them.
@@ -48,6 +59,7 @@ pub async fn serve(
     let routes = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
+        .route("/v1/explain", get(explain))
         .route("/v1/override", post(order))
         .fallback(async || {
             refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
@@ -84,6 +96,32 @@ struct StatusQuery {
 struct EventsQuery {
     #[serde(default)]
     follow: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    endpoint: Option<String>,
+    pid: Option<u32>,
+}
+
+async fn explain(
+    State(control): State<mpsc::Sender<Control>>,
+    query: Result<Query<ExplainQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let subject = match query {
+        Ok(Query(ExplainQuery { endpoint: Some(endpoint), pid: None })) => {
+            Subject::Endpoint(endpoint)
+        }
+        Ok(Query(ExplainQuery { endpoint: None, pid: Some(pid) })) => Subject::Process(pid),
+        Ok(_) => return refuse(StatusCode::BAD_REQUEST, "name an endpoint or a pid, not both"),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    match ask(&control, |answer| Control::Explain(subject, answer)).await {
+        Some(Ok(explanation)) => Json(explanation).into_response(),
+        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
+        None => stopping(),
+    }
 }
 
 async fn status(

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::info;
 
 use super::{Daemon, report};
-use crate::api::Control;
 use crate::api::model::{BreakerName, Order, Overridden, Override};
+use crate::api::{Control, Subject};
 use crate::clock;
 use crate::engine::{CellId, Force};
 
@@ -17,6 +17,12 @@ impl Daemon {
         match control {
             Control::Status(answer) => drop(answer.send(report::status(self))),
             Control::Events(answer) => drop(answer.send(self.journal.follow())),
+            Control::Explain(Subject::Endpoint(endpoint), answer) => {
+                drop(answer.send(self.explain_endpoint(&endpoint)));
+            }
+            Control::Explain(Subject::Process(pid), answer) => {
+                drop(answer.send(Ok(self.explain_process(pid))));
+            }
             Control::Override(order, uid, answer) => {
                 drop(answer.send(self.apply(&order, uid)));
             }
@@ -24,14 +30,7 @@ impl Daemon {
     }
 
     fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
-        let endpoint: SocketAddr = order.endpoint.parse().map_err(|_not_an_address| {
-            format!(
-                "{:?} is no endpoint; write address:port, as `shedder status` shows it",
-                order.endpoint
-            )
-        })?;
-        // As the cells are known: a mapped address is the IPv4 endpoint it means.
-        let endpoint = SocketAddr::new(endpoint.ip().to_canonical(), endpoint.port());
+        let endpoint = report::endpoint(&order.endpoint)?;
         let ttl = ttl(order)?;
         let reached = self.reached(endpoint, order.caller.as_deref())?;
         let now = clock::now();

@@ -1,5 +1,6 @@
 //! From the engine's and the kernel's words to those of the control socket.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use humantime::format_rfc3339_millis;
@@ -29,7 +30,7 @@ pub(super) fn status(daemon: &Daemon) -> Status {
     Status { breakers, node: node(daemon) }
 }
 
-fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
+pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
     let view: View = daemon.engine.view(cell.id, now)?;
     let counters = daemon.kernel.counters(cell.slot);
     let BreakerName { caller, service, endpoint } = name(&daemon.config, cell);
@@ -201,6 +202,14 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn time(at: Monotonic) -> String {
+/// The endpoint a person names, as the cells know it: a mapped address is the IPv4 endpoint it means.
+pub(super) fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    let endpoint: SocketAddr = text.parse().map_err(|_not_an_address| {
+        format!("{text:?} is no endpoint; write address:port, as `shedder status` shows it")
+    })?;
+    Ok(SocketAddr::new(endpoint.ip().to_canonical(), endpoint.port()))
+}
+
+pub(super) fn time(at: Monotonic) -> String {
     format_rfc3339_millis(clock::wall(at)).to_string()
 }

@@ -12,6 +12,7 @@ use super::Daemon;
 use super::cells::{Cells, caller_id};
 use super::guard::Guard;
 use super::journal::Journal;
+use super::refusals::Refusals;
 use crate::clock;
 use crate::config::{Config, EndpointSpec};
 use crate::engine::{Engine, ShedAction};
@@ -83,6 +84,7 @@ impl Daemon {
             journal: Journal::new(),
             jiffies_per_second,
             verdicts_until: clock::now(),
+            refusals: Refusals::default(),
             undecodable: 0,
             started,
             kernel,

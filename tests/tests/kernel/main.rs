@@ -10,6 +10,7 @@ mod control;
 mod death;
 mod endings;
 mod evidence;
+mod explain;
 mod guarding;
 mod half_open;
 mod in_flight;
