@@ -32,7 +32,7 @@ pub struct Verdict {
     pub hold_slack_ns: u32,
     /// Turns at the start of a connection that are not measured (a TLS handshake is one or two).
     pub turns_to_skip: u16,
-    /// What to measure besides: [`MEASURE_RTT`].
+    /// What to measure: [`MEASURE_RTT`], [`MEASURE_CONNECTS_ONLY`].
     pub measure: u16,
     /// Zero.
     pub reserved: u64,
@@ -60,6 +60,8 @@ impl Verdict {
 
 /// Set in [`Verdict::measure`]: note the round-trip times of the connections.
 pub const MEASURE_RTT: u16 = 1;
+/// Set in [`Verdict::measure`]: look at no packet. A connection that is made went well, and that is all.
+pub const MEASURE_CONNECTS_ONLY: u16 = 2;
 
 /// What happens to a connect that is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -124,7 +124,7 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
         }
         Decision::Shed(Shed::Redirect(target)) => {
             Tag::forget(socket(ctx));
-            redirect(ctx, target, is_ipv6);
+            redirect(ctx, slot, target, is_ipv6);
             Outcome::Pass
         }
     }
@@ -195,6 +195,8 @@ enum Extra {
     None,
     Probe,
     Hold(u16),
+    /// Meant for the endpoint of this slot.
+    Redirected(SlotRef),
 }
 
 /// Marks the socket, so that what becomes of the connect is counted for this slot.
@@ -211,7 +213,8 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.started_ns = 0;
     tag.last_out_ns = 0;
     tag.segments_seen = 0;
-    tag.measure = verdict.measure.into();
+    tag.measure = verdict.measure;
+    tag.origin = 0;
     tag.closing_ns = 0;
     tag.epoch = epoch;
     tag.turn_epoch = epoch;
@@ -223,6 +226,9 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.is_peer_closed = 0;
     tag.has_outcome = 0;
     tag.turns_to_skip = u8::try_from(verdict.turns_to_skip).unwrap_or(u8::MAX);
+    if let Extra::Redirected(origin) = extra {
+        tag.origin = origin.slot + 1;
+    }
     if let Extra::Hold(milliseconds) = extra {
         if verdict.hold_jiffies == 0 {
             return node::count(|node| &raw mut node.holds_failed);
@@ -238,7 +244,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
 /// Sends the connect to a sibling and lets the evidence count for the sibling. An unusable target
 /// leaves the connect as it is.
 #[inline(always)]
-fn redirect(ctx: &SockAddrContext, target: u16, is_ipv6: bool) {
+fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) {
     let Some(target) = REDIRECTS.get(u32::from(target)) else {
         return node::count(|node| &raw mut node.redirects_failed);
     };
@@ -254,7 +260,17 @@ fn redirect(ctx: &SockAddrContext, target: u16, is_ipv6: bool) {
             atomic::add(&raw mut (*counters).connects, 1);
             atomic::add(&raw mut (*counters).allowed, 1);
         }
-        tag(ctx, target.slot, verdict, Extra::None);
+        tag(ctx, target.slot, verdict, Extra::Redirected(origin));
+    }
+}
+
+/// Shows a redirected connection the peer it asked for: other programs of the application look for it.
+#[inline(always)]
+pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
+    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(origin) = tag.origin.checked_sub(1) else { return };
+    if let Some(origin) = REDIRECTS.get(origin) {
+        rewrite(ctx.sock_addr, &origin.key, is_ipv6);
     }
 }
 

@@ -74,7 +74,7 @@ fn begin(ctx: &SockOpsContext) {
     }
     let mut wanted =
         BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG;
-    if tag.measure & u32::from(MEASURE_RTT) != 0 {
+    if tag.measure & MEASURE_RTT != 0 {
         wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
     }
     // The byte is shared with every other program on the path: add to it, never replace it.
@@ -98,6 +98,12 @@ fn establish(ctx: &SockOpsContext) {
     if tag.hold == HOLD_NONE && tag.epoch == verdict::epoch(rows.verdict.word) {
         let elapsed_ns = now_ns().saturating_sub(tag.started_ns);
         measure(tag.slot.slot, HistogramKind::Connect, elapsed_ns);
+    }
+    if tag.measures_connects_only() {
+        // All there is to know: what comes after is not looked at.
+        tag.has_answered = 1;
+        let epoch = tag.epoch;
+        record(tag, &rows, epoch, Outcome::IdleClose);
     }
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | connect4, connect6 | 0 with an errno | the verdict says deny |
 //! | | 1 | anything else, and every doubt |
+//! | getpeername4, getpeername6 | 1 | always |
 //! | sockops | 1 | always: any other value would undo the replies of programs before it |
 //! | ingress | 1 | always |
 //! | egress | 0 | a SYN whose hold has not passed |
@@ -53,6 +54,20 @@ pub fn shedder_connect4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn shedder_connect6(ctx: SockAddrContext) -> i32 {
     answer(connect::ipv6(&ctx))
+}
+
+/// Shows an IPv4 socket that was redirected the peer it asked for. Minimum kernel version: 5.8.
+#[cgroup_sock_addr(getpeername4)]
+pub fn shedder_getpeername4(ctx: SockAddrContext) -> i32 {
+    connect::name_peer(&ctx, false);
+    1
+}
+
+/// As [`shedder_getpeername4`], for an IPv6 socket.
+#[cgroup_sock_addr(getpeername6)]
+pub fn shedder_getpeername6(ctx: SockAddrContext) -> i32 {
+    connect::name_peer(&ctx, true);
+    1
 }
 
 /// Follows the life of the connections the connect programs tagged.

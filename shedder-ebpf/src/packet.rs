@@ -26,7 +26,7 @@ pub fn leave(ctx: &SkBuffContext) -> bool {
     if segment.is_syn {
         return may_connect(tag);
     }
-    if tag.phase == ESTABLISHED {
+    if tag.phase == ESTABLISHED && !tag.measures_connects_only() {
         note_request(ctx, tag, &segment);
     }
     true
@@ -40,7 +40,7 @@ pub fn arrive(ctx: &SkBuffContext) {
         return;
     }
     let Some(tag) = tag(ctx) else { return };
-    if tag.phase == ESTABLISHED && is_new(tag, &segment) {
+    if tag.phase == ESTABLISHED && !tag.measures_connects_only() && is_new(tag, &segment) {
         note_answer(tag);
     }
 }

@@ -9,6 +9,7 @@ use core::ptr;
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use shedder_common::endpoint::SlotRef;
+use shedder_common::verdict::MEASURE_CONNECTS_ONLY;
 
 use crate::flight;
 use crate::maps::TAGS;
@@ -30,8 +31,8 @@ pub struct Tag {
     pub in_flight: u64,
     /// Segments with data that were counted.
     pub segments_seen: u32,
-    /// What to measure besides; see [`shedder_common::verdict::Verdict::measure`].
-    pub measure: u32,
+    /// For a redirected connect: the slot of the endpoint it was meant for, plus one; else zero.
+    pub origin: u32,
     /// The sequence number after the last request byte sent.
     pub sent_end: u32,
     /// The sequence number after the last byte of an answer.
@@ -63,6 +64,8 @@ pub struct Tag {
     pub held_syn_count: u8,
     /// How long the SYN is held, in milliseconds.
     pub hold_ms: u16,
+    /// What to measure; see [`shedder_common::verdict::Verdict::measure`].
+    pub measure: u16,
 }
 
 /// How far a tagged connect has come. An integer, because the storage starts as zeros.
@@ -104,9 +107,16 @@ impl Tag {
     pub fn forget(socket: *mut bpf_sock) {
         if let Some(tag) = Self::of(socket) {
             flight::end(tag);
+            tag.origin = 0;
             tag.phase = IDLE;
             tag.hold = HOLD_NONE;
         }
+    }
+
+    /// Whether packets say nothing to the policy.
+    #[inline(always)]
+    pub const fn measures_connects_only(&self) -> bool {
+        self.measure & MEASURE_CONNECTS_ONLY != 0
     }
 
     #[inline(always)]

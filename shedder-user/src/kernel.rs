@@ -7,6 +7,7 @@ mod attachment;
 mod cause;
 mod cgroup2;
 pub mod features;
+mod hook;
 mod layout;
 mod load;
 mod mapping;
@@ -32,6 +33,7 @@ use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
 pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup, drop_dead_claims};
+pub use self::hook::Needs;
 pub use self::layout::LayoutError;
 pub use self::load::{LoadError, LoadOptions};
 pub use self::object::MissingObject;
@@ -72,14 +74,15 @@ impl Kernel {
         self.programs.jiffies_per_second()
     }
 
-    /// Attaches every program to a cgroup and makes it known as `caller`.
+    /// Attaches the programs that are needed to a cgroup and makes it known as `caller`.
     pub fn attach(
         &mut self,
         cgroup: GuardedCgroup,
         caller: u32,
+        needs: Needs,
         pins: Option<&Pins>,
     ) -> Result<Attachment, AttachError> {
-        Attachment::new(&mut self.programs, cgroup, caller, pins)
+        Attachment::new(&mut self.programs, cgroup, caller, needs, pins)
     }
 
     /// Announces that connects of `caller` to a prefix and port want slots. `key` is the network's

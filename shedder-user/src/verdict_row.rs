@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shedder_common::time::nanos;
-use shedder_common::verdict::{Action, MEASURE_RTT, Verdict, VerdictWord};
+use shedder_common::verdict::{Action, MEASURE_CONNECTS_ONLY, MEASURE_RTT, Verdict, VerdictWord};
 
 use crate::engine::{CellId, Directive, Engine, Policy, ShedAction};
 
@@ -52,9 +52,15 @@ pub(crate) fn row(
         turns_to_skip: policy.turns_to_skip.into(),
         hold_jiffies: hold.jiffies,
         hold_slack_ns: hold.slack_ns,
-        measure: if policy.needs_round_trips() { MEASURE_RTT } else { 0 },
+        measure: measure(policy),
         reserved: 0,
     }
+}
+
+fn measure(policy: &Policy) -> u16 {
+    let round_trips = if policy.needs_round_trips() { MEASURE_RTT } else { 0 };
+    let connects_only = if policy.answers { 0 } else { MEASURE_CONNECTS_ONLY };
+    round_trips | connects_only
 }
 
 /// What the kernel does with a connect that is shed, given a healthy sibling. Without one to go

@@ -4,6 +4,7 @@
 //! Invariant: nothing here is simulated, names are unique to this process, and whatever was made
 //! is gone when its value is dropped, so any number of tests can run side by side.
 
+pub mod attached;
 pub mod backend;
 pub mod bench;
 pub mod caller;

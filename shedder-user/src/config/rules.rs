@@ -39,6 +39,7 @@ macro_rules! with_rules {
             safety: $crate::config::rules::Safety,
             caller_timeout: $crate::config::value::Time,
             turns_to_skip: $crate::config::value::At<u8>,
+            answers: $crate::config::value::At<bool>,
         }
     };
 }
@@ -98,6 +99,7 @@ impl Rules {
             safety: required("safety", self.safety.as_ref())?.rule()?,
             caller_timeout: required("caller_timeout", self.caller_timeout.as_ref())?.duration(),
             turns_to_skip: required("turns_to_skip", self.turns_to_skip.as_ref())?.value,
+            answers: required("answers", self.answers.as_ref())?.value,
         };
         policy.try_new().map_err(|invalid| Complaint::maybe_at(self.place_of(&invalid), invalid))
     }
@@ -114,6 +116,7 @@ impl Rules {
     fn place_of(&self, invalid: &InvalidPolicy) -> Option<Range<usize>> {
         let (field, other) = match invalid {
             InvalidPolicy::NoTrip => ("trip.without", None),
+            InvalidPolicy::NeedsAnswers { field } => (*field, Some("answers")),
             InvalidPolicy::SecondOutlier => ("trip.all.outlier", Some("trip.outlier")),
             InvalidPolicy::Range { field, .. } => (*field, None),
             InvalidPolicy::Unreachable { .. } => ("half_open.successes", Some("half_open.tokens")),

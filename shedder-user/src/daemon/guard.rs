@@ -6,7 +6,8 @@ use anyhow::bail;
 
 use super::cells::caller_id;
 use crate::config::Config;
-use crate::kernel::{Attachment, Cgroup2, Kernel, Pins};
+use crate::engine::ShedAction;
+use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, Pins};
 
 /// The guarded cgroups.
 #[derive(Debug)]
@@ -101,12 +102,13 @@ impl Guard {
     pub(super) fn attach_all(
         &mut self,
         kernel: &mut Kernel,
+        config: &Config,
         wanted: BTreeMap<String, usize>,
     ) -> anyhow::Result<Vec<Change>> {
         let mut changes = Vec::new();
         for (path, caller) in wanted {
             // On an error the attachments made so far are dropped with the daemon.
-            self.attach(kernel, &path, caller)?;
+            self.attach(kernel, config, &path, caller)?;
             changes.push(Change::Attached { path, caller });
         }
         Ok(changes)
@@ -166,16 +168,23 @@ impl Guard {
                 };
                 self.refuse(path, why)
             }
-            Place::Free => match self.attach(kernel, &path, caller) {
+            Place::Free => match self.attach(kernel, config, &path, caller) {
                 Ok(()) => Some(Change::Attached { path, caller }),
                 Err(error) => self.refuse(path, format!("{error:#}")),
             },
         }
     }
 
-    fn attach(&mut self, kernel: &mut Kernel, path: &str, caller: usize) -> anyhow::Result<()> {
+    fn attach(
+        &mut self,
+        kernel: &mut Kernel,
+        config: &Config,
+        path: &str,
+        caller: usize,
+    ) -> anyhow::Result<()> {
         let cgroup = self.cgroup2.guard(path)?;
-        let attachment = kernel.attach(cgroup, caller_id(caller), self.pins.as_ref())?;
+        let (id, needs) = (caller_id(caller), needs(config, caller));
+        let attachment = kernel.attach(cgroup, id, needs, self.pins.as_ref())?;
         self.attached.insert(path.to_owned(), Guarded { attachment, caller });
         self.refused.remove(path);
         Ok(())
@@ -184,6 +193,19 @@ impl Guard {
     fn refuse(&mut self, path: String, why: String) -> Option<Change> {
         let before = self.refused.insert(path.clone(), why.clone());
         (before.as_ref() != Some(&why)).then_some(Change::Refused { path, why })
+    }
+}
+
+/// What the policies of a caller need of the kernel: only what they need is attached.
+fn needs(config: &Config, caller: usize) -> Needs {
+    let policies = || {
+        let bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
+        bindings.map(|binding| &binding.policy)
+    };
+    Needs {
+        packets: policies()
+            .any(|policy| policy.answers || matches!(policy.shed, ShedAction::Delay(_))),
+        peer_names: policies().any(|policy| matches!(policy.shed, ShedAction::Redirect(_))),
     }
 }
 

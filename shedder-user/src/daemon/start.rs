@@ -93,7 +93,7 @@ impl Daemon {
         daemon.journal.started();
         daemon.add_destinations()?;
         daemon.settle(clock::now());
-        let changes = daemon.guard.attach_all(&mut daemon.kernel, plan.wanted)?;
+        let changes = daemon.guard.attach_all(&mut daemon.kernel, &daemon.config, plan.wanted)?;
         for change in &changes {
             daemon.journal.guard(&daemon.config, change);
         }

@@ -196,6 +196,9 @@ pub struct Policy {
     pub caller_timeout: Duration,
     /// Turns at the start of each connection left unmeasured.
     pub turns_to_skip: u8,
+    /// Whether requests and their answers are looked at. Without, a connection that is made went well,
+    /// and nothing is known of what becomes of it.
+    pub answers: bool,
 }
 
 impl Policy {

@@ -69,6 +69,7 @@ pub(super) fn policy(trip: Vec<Strategy>) -> Policy {
         },
         caller_timeout: Duration::from_secs(1),
         turns_to_skip: 0,
+        answers: true,
     }
 }
 

@@ -4,14 +4,11 @@
 //! process unless they were pinned.
 
 use aya::maps::{CgroupStorageKey, MapError};
-use aya::programs::cgroup_skb::CgroupSkbLink;
-use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
-use aya::programs::links::{CgroupAttachMode, FdLink, LinkError, PinnedLink};
-use aya::programs::sock_ops::SockOpsLink;
-use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
+use aya::programs::ProgramError;
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
 
-use super::cause::errno;
 use super::cgroup2::GuardedCgroup;
+use super::hook::{Hook, Needs};
 use super::load::Programs;
 use super::pins::{PinError, Pins};
 
@@ -19,12 +16,8 @@ use super::pins::{PinError, Pins};
 /// are pinned.
 #[derive(Debug)]
 pub struct Attachment {
-    // Fields drop in this order.
-    _connect4: Hold,
-    _connect6: Hold,
-    _egress: Hold,
-    _ingress: Hold,
-    _sockops: Hold,
+    /// In the order in which they are let go.
+    _holds: Vec<Hold>,
     cgroup: GuardedCgroup,
 }
 
@@ -74,24 +67,19 @@ pub enum AttachError {
 }
 
 impl Attachment {
-    /// Attaches every program, connect programs last, so that no socket is tagged before the
-    /// programs that read tags are in place. On an error nothing stays attached.
+    /// Attaches the programs that are needed, connect programs last. On an error nothing stays
+    /// attached.
     pub(super) fn new(
         programs: &mut Programs,
         cgroup: GuardedCgroup,
         caller: u32,
+        needs: Needs,
         pins: Option<&Pins>,
     ) -> Result<Self, AttachError> {
-        let taken = |hook, link: Result<FdLink, LinkError>| {
-            link.map_err(|source| AttachError::Link { hook, source })
-        };
-        let sockops = taken("sockops", attach_sockops(programs, &cgroup)?.try_into())?;
-        let ingress = taken("ingress", attach_skb(programs, &cgroup, "ingress")?.try_into())?;
-        let egress = taken("egress", attach_skb(programs, &cgroup, "egress")?.try_into())?;
-        let connect6 =
-            taken("connect6", attach_connect(programs, &cgroup, "connect6")?.try_into())?;
-        let connect4 =
-            taken("connect4", attach_connect(programs, &cgroup, "connect4")?.try_into())?;
+        let mut links = Vec::new();
+        for hook in Hook::ALL.into_iter().filter(|hook| hook.is_needed(needs)) {
+            links.push((hook, hook.attach(programs, &cgroup)?));
+        }
         for attach_type in [INET4_CONNECT, INET6_CONNECT] {
             let key = CgroupStorageKey::new(cgroup.id, attach_type);
             programs
@@ -100,15 +88,9 @@ impl Attachment {
                 .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
         }
         // Pinned last: until then an error lets go of every link by itself.
-        let keep = |hook, link| Hold::new(link, cgroup.id, hook, pins);
-        Ok(Self {
-            _connect4: keep("connect4", connect4)?,
-            _connect6: keep("connect6", connect6)?,
-            _egress: keep("egress", egress)?,
-            _ingress: keep("ingress", ingress)?,
-            _sockops: keep("sockops", sockops)?,
-            cgroup,
-        })
+        let holds = links.into_iter().rev();
+        let holds = holds.map(|(hook, link)| Hold::new(link, cgroup.id, hook.name(), pins));
+        Ok(Self { _holds: holds.collect::<Result<_, _>>()?, cgroup })
     }
 
     /// The guarded cgroup.
@@ -124,65 +106,6 @@ impl Hold {
         let pinned = pins.pin(link, cgroup, hook).inspect_err(|_| pins.forget(cgroup));
         Ok(Self::Pin { _pin: pinned? })
     }
-}
-
-fn attach_connect(
-    programs: &mut Programs,
-    cgroup: &GuardedCgroup,
-    hook: &'static str,
-) -> Result<CgroupSockAddrLink, AttachError> {
-    let program: &mut CgroupSockAddr = program(programs, hook);
-    program
-        .attach(&cgroup.directory, CgroupAttachMode::Single)
-        .and_then(|id| program.take_link(id))
-        .map_err(|source| refused(hook, cgroup, source))
-}
-
-fn attach_skb(
-    programs: &mut Programs,
-    cgroup: &GuardedCgroup,
-    hook: &'static str,
-) -> Result<CgroupSkbLink, AttachError> {
-    let direction = match hook {
-        "ingress" => CgroupSkbAttachType::Ingress,
-        _ => CgroupSkbAttachType::Egress,
-    };
-    let program: &mut CgroupSkb = program(programs, hook);
-    program
-        .attach(&cgroup.directory, direction, CgroupAttachMode::Single)
-        .and_then(|id| program.take_link(id))
-        .map_err(|source| refused(hook, cgroup, source))
-}
-
-fn attach_sockops(
-    programs: &mut Programs,
-    cgroup: &GuardedCgroup,
-) -> Result<SockOpsLink, AttachError> {
-    let program: &mut SockOps = program(programs, "sockops");
-    program
-        .attach(&cgroup.directory, CgroupAttachMode::Single)
-        .and_then(|id| program.take_link(id))
-        .map_err(|source| refused("sockops", cgroup, source))
-}
-
-fn program<'a, P>(programs: &'a mut Programs, hook: &str) -> &'a mut P
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-{
-    let name = format!("shedder_{hook}");
-    let program = programs.ebpf.program_mut(&name).expect("every program was loaded");
-    program.try_into().expect("a program has the type it was loaded as")
-}
-
-fn refused(hook: &'static str, cgroup: &GuardedCgroup, source: ProgramError) -> AttachError {
-    let hint = match errno(&source) {
-        Some(rustix::io::Errno::PERM) => {
-            "; another tool holds this cgroup or a parent exclusively: guard a cgroup above or beside it"
-        }
-        Some(rustix::io::Errno::BADF) => "; it is no directory of the cgroup2 hierarchy",
-        _ => "",
-    };
-    AttachError::Attach { hook, cgroup: cgroup.name.clone(), source: Box::new(source), hint }
 }
 
 /// `BPF_CGROUP_INET4_CONNECT`

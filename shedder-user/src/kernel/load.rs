@@ -6,9 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use aya::maps::{Array, CgroupStorage, HashMap, Map, MapData, MapError, RingBuf};
-use aya::programs::{
-    CgroupSkb, CgroupSockAddr, ProgramError, SockOps, TestRun as _, TestRunOptions,
-};
+use aya::programs::{CgroupSkb, ProgramError, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use rustix::io::Errno;
@@ -17,6 +15,7 @@ use shedder_common::map;
 
 use super::cause::errno;
 use super::features::Features;
+use super::hook::Hook;
 use super::object::{self, MissingObject};
 use super::slots::SlotTable;
 use super::{Kernel, Mapping};
@@ -128,19 +127,13 @@ fn attempt(
         .map_err(
             |error| if is_not_permitted(&error) { LoadError::NotPermitted } else { error.into() },
         )?;
-    for (name, hook) in PROGRAMS {
-        load_program(&mut ebpf, name, hook).map_err(|error| refused(hook, error))?;
+    for hook in Hook::ALL {
+        hook.load(&mut ebpf).map_err(|error| refused(hook.name(), error))?;
     }
+    let clock = ebpf.program_mut(CLOCK).expect("the object has the clock");
+    let clock = <&mut CgroupSkb>::try_from(clock).and_then(CgroupSkb::load);
+    clock.map_err(|error| refused("clock", error))?;
     Ok(ebpf)
-}
-
-fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str) -> Result<(), ProgramError> {
-    let program = ebpf.program_mut(name).expect("the object has every program of the table");
-    match hook {
-        "connect4" | "connect6" => <&mut CgroupSockAddr>::try_from(program)?.load(),
-        "sockops" => <&mut SockOps>::try_from(program)?.load(),
-        _ => <&mut CgroupSkb>::try_from(program)?.load(),
-    }
 }
 
 fn refused(hook: &'static str, error: ProgramError) -> LoadError {
@@ -195,7 +188,7 @@ impl Programs {
     }
 
     fn read_clocks(&mut self) -> Option<[u64; 2]> {
-        let program = self.ebpf.program("shedder_clock")?;
+        let program = self.ebpf.program(CLOCK)?;
         let program = <&CgroupSkb>::try_from(program).ok()?;
         let packet = [0; 64];
         program.test_run(TestRunOptions { data_in: Some(&packet), ..Default::default() }).ok()?;
@@ -235,15 +228,8 @@ fn is_not_permitted(error: &EbpfError) -> bool {
     matches!(errno(error), Some(Errno::PERM | Errno::ACCESS))
 }
 
-/// Programs and the hooks they are for.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("shedder_connect4", "connect4"),
-    ("shedder_connect6", "connect6"),
-    ("shedder_sockops", "sockops"),
-    ("shedder_ingress", "ingress"),
-    ("shedder_egress", "egress"),
-    ("shedder_clock", "clock"),
-];
+/// Tells the time in jiffies; never attached.
+const CLOCK: &str = "shedder_clock";
 
 /// The values `CONFIG_HZ` can have.
 const KERNEL_HZ: [u32; 5] = [100, 250, 300, 1000, 1024];

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use rustix::fs::{FlockOperation, flock};
 
+use super::hook::Hook;
+
 /// A directory in bpffs for the links of this daemon.
 #[derive(Debug)]
 pub struct Pins {
@@ -103,8 +105,8 @@ impl Pins {
 
     /// Unpins whatever links a cgroup has.
     pub fn forget(&self, cgroup: u64) {
-        for hook in HOOKS {
-            let path = self.path(cgroup, hook);
+        for hook in Hook::ALL {
+            let path = self.path(cgroup, hook.name());
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -145,7 +147,8 @@ fn is_bpffs(path: &Path) -> io::Result<bool> {
 /// Whether a file has the name of a pinned link: a cgroup's id and a hook.
 fn is_link_name(name: &str) -> bool {
     name.split_once('-').is_some_and(|(cgroup, hook)| {
-        cgroup.bytes().all(|byte| byte.is_ascii_digit()) && HOOKS.contains(&hook)
+        cgroup.bytes().all(|byte| byte.is_ascii_digit())
+            && Hook::ALL.iter().any(|known| known.name() == hook)
     })
 }
 
@@ -161,5 +164,3 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
 
 /// `BPF_FS_MAGIC` of the kernel's `magic.h`.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
-/// The programs whose links are pinned.
-const HOOKS: [&str; 5] = ["connect4", "connect6", "egress", "ingress", "sockops"];

@@ -8,7 +8,7 @@ use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::ending::{self, End, Life, Outcome};
 use shedder_common::histogram::bucket;
 use shedder_common::time::Monotonic;
-use shedder_common::verdict::{Verdict, epoch};
+use shedder_common::verdict::{MEASURE_CONNECTS_ONLY, Verdict, epoch};
 
 use crate::engine::{Buckets, Sample};
 
@@ -71,6 +71,7 @@ pub(super) struct Tag {
     started: Monotonic,
     asked: Monotonic,
     turns_to_skip: u16,
+    measure: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,7 @@ impl Tag {
             started: Monotonic::default(),
             asked: Monotonic::default(),
             turns_to_skip: slot.verdict.turns_to_skip,
+            measure: slot.verdict.measure,
         }
     }
 
@@ -205,10 +207,22 @@ impl Tag {
         if self.is_current(slot, self.epoch) && !self.was_held {
             add(&mut slot.counted.connect, now.since(self.started).as_micros());
         }
+        if self.measures_connects_only() {
+            self.has_answered = true;
+            let began = self.epoch;
+            slot.record(self, began, Outcome::IdleClose);
+        }
+    }
+
+    const fn measures_connects_only(&self) -> bool {
+        self.measure & MEASURE_CONNECTS_ONLY != 0
     }
 
     /// The caller asks.
     pub(super) const fn ask(&mut self, slot: &Slot, now: Monotonic) {
+        if self.measures_connects_only() {
+            return;
+        }
         if !self.is_waiting {
             self.is_waiting = true;
             self.turn_epoch = epoch(slot.verdict.word);

@@ -47,6 +47,8 @@ fn redirect_reaches_the_sibling() {
     let calls = caller.call_many(bad.addr(), 10, PATIENCE).expect("it lives");
     assert_all_answered(&calls);
     assert_eq!(good.accepted(), 10);
+    // The application finds the peer it asked for.
+    assert!(calls.iter().all(|call| call.peer == Some(bad.addr())), "{:?}", calls[0].peer);
     // The sibling's evidence is the sibling's.
     assert_eq!(daemon.breaker(good.addr()).expect("it has one").allowed_total, 10);
     let breaker = daemon.breaker(bad.addr()).expect("it has one");
@@ -55,8 +57,9 @@ fn redirect_reaches_the_sibling() {
 
     // A dual-stack socket is sent to the same place.
     let mapped = shedder_tests::caller::as_mapped_ipv6(bad.addr());
-    assert_all_answered(&caller.call_many(mapped, 5, PATIENCE).expect("it lives"));
-    assert_eq!(good.accepted(), 15);
+    let calls = caller.call_many(mapped, 5, PATIENCE).expect("it lives");
+    assert_all_answered(&calls);
+    assert_eq!((good.accepted(), calls[0].peer), (15, Some(mapped)));
 }
 
 #[test]

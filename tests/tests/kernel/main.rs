@@ -11,6 +11,7 @@ mod death;
 mod endings;
 mod evidence;
 mod explain;
+mod footprint;
 mod guarding;
 mod half_open;
 mod in_flight;

@@ -162,6 +162,15 @@ const BAD: &[(&str, &str)] = &[
     ("safety.lone = \"ignore\"", "use throttle or open"),
     ("safety.scope = \"node\"", "\"node\" is no scope; use endpoint or cell"),
     ("target = \"soon\"", "10:10: \"soon\" is no duration"),
+    (
+        "answers = false\ntrip.latency = { over = \"1s\" }",
+        "11:25: trip.latency looks at answers, which answers = false leaves out: remove one of them",
+    ),
+    (
+        "answers = false\nhalf_open = { success_share = 0.9, quantile = 0.9, at_most = \"1s\" }",
+        "half_open.at_most looks at answers",
+    ),
+    ("answers = \"no\"", "10:11: invalid type: string"),
     ("turns_to_skip = 256", "10:17: invalid value: integer `256`, expected u8"),
     (
         "trip.failure_share = { at_least = 0.5, over = 0.6 }",

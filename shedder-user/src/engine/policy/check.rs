@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::rule::TripRule;
-use super::super::strategy::Strategy;
+use super::super::strategy::{Signal, Strategy};
 use super::{
     Admission, CloseGate, Growth, HalfOpenRule, OpenRule, Policy, RampRule, SafetyRule, ShedAction,
     ThrottleRule,
@@ -40,6 +40,12 @@ pub enum InvalidPolicy {
     /// More than one rule compares endpoints.
     #[error("a second outlier rule: endpoints can be compared by one measure only; remove one")]
     SecondOutlier,
+    /// A rule looks at answers, and the policy does not.
+    #[error("{field} looks at answers, which answers = false leaves out: remove one of them")]
+    NeedsAnswers {
+        /// The rule.
+        field: &'static str,
+    },
     /// One bound lies on the wrong side of another.
     #[error("{greater} is {value}, less than {lesser}, which is {bound}")]
     Crossed {
@@ -65,6 +71,9 @@ impl Policy {
         if self.strategies().filter(compares).count() > 1 {
             return Err(InvalidPolicy::SecondOutlier);
         }
+        if !self.answers {
+            self.needs_no_answers()?;
+        }
         open(&self.open)?;
         half_open(&self.half_open)?;
         ramp(&self.ramp)?;
@@ -80,6 +89,13 @@ impl Policy {
         }
         duration("caller_timeout", self.caller_timeout, "1ms to 1h", MILLISECOND..=HOUR)?;
         Ok(self)
+    }
+
+    fn needs_no_answers(&self) -> Result<(), InvalidPolicy> {
+        let of_answers = |strategy: &&Strategy| strategy.signal() == Some(Signal::Response);
+        let rule = self.strategies().find(of_answers).map(Strategy::field);
+        let gate = self.half_open.gate.as_ref().map(|_| "half_open.at_most");
+        rule.or(gate).map_or(Ok(()), |field| Err(InvalidPolicy::NeedsAnswers { field }))
     }
 
     /// Every strategy of every rule.

@@ -70,6 +70,22 @@ impl Strategy {
 }
 
 impl Strategy {
+    /// What the rule is called in a policy file.
+    pub(in crate::engine) const fn field(&self) -> &'static str {
+        match self {
+            Self::Consecutive { .. } => "trip.consecutive",
+            Self::FailureShare { .. } => "trip.failure_share",
+            Self::Latency { .. } => "trip.latency",
+            Self::SlowShare { .. } => "trip.slow_share",
+            Self::Apdex { .. } => "trip.apdex",
+            Self::SloDrift { .. } => "trip.slo_drift",
+            Self::RetransmitShare { .. } => "trip.retransmit_share",
+            Self::Outlier { .. } => "trip.outlier",
+            Self::Surge { .. } => "trip.surge",
+            Self::InFlight { .. } => "trip.in_flight",
+        }
+    }
+
     /// What the span is called in a policy file: one of time, one of count.
     const fn window_fields(&self) -> (&'static str, &'static str) {
         match self {

@@ -10,7 +10,7 @@ use shedder_common::errno::Errno;
 use shedder_common::time::nanos;
 use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_user::clock::now;
-use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions};
+use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions, Needs};
 
 use super::comparison::{ALLOWED, CALLER, REFUSED};
 use crate::cgroup::Cgroup;
@@ -56,9 +56,10 @@ impl Guard {
     /// Attaches every program for `caller`, for as long as the result lives.
     pub(super) fn attach(&mut self, caller: u32) -> Result<Attachment> {
         let cgroup = self.hierarchy.guard(&self.cgroup)?;
-        self.kernel.attach(cgroup, caller, None).context("cannot attach for a round")
+        self.kernel.attach(cgroup, caller, NEEDS, None).context("cannot attach for a round")
     }
 }
 
+const NEEDS: Needs = Needs { packets: true, peer_names: false };
 const SLOTS: u32 = 64;
 const EPOCH: u16 = 1;

@@ -76,6 +76,7 @@ pub(super) fn policy() -> Result<Arc<Policy>> {
         },
         caller_timeout: CALLER_TIMEOUT,
         turns_to_skip: 0,
+        answers: true,
     };
     Ok(Arc::new(policy.try_new().context("the policy of the bench is invalid")?))
 }

@@ -1,0 +1,134 @@
+//! The programs, and where in the kernel each of them runs.
+
+use aya::programs::links::{CgroupAttachMode, FdLink, LinkError};
+use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
+
+use super::attachment::AttachError;
+use super::cause::errno;
+use super::cgroup2::GuardedCgroup;
+use super::load::Programs;
+
+/// A place in the kernel where a program of ours runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    Sockops,
+    Ingress,
+    Egress,
+    PeerName4,
+    PeerName6,
+    Connect6,
+    Connect4,
+}
+
+/// What the policies of a caller need besides connects and the life of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// A look at packets: when requests leave and answers come, and holding a SYN.
+    pub packets: bool,
+    /// Showing a connection that was redirected the peer it asked for.
+    pub peer_names: bool,
+}
+
+impl Hook {
+    /// In the order of attaching: those that decide come last, so that no socket is tagged before the
+    /// programs that read tags are in place.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Sockops,
+        Self::Ingress,
+        Self::Egress,
+        Self::PeerName4,
+        Self::PeerName6,
+        Self::Connect6,
+        Self::Connect4,
+    ];
+
+    /// The name for people and pins.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sockops => "sockops",
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::PeerName4 => "getpeername4",
+            Self::PeerName6 => "getpeername6",
+            Self::Connect6 => "connect6",
+            Self::Connect4 => "connect4",
+        }
+    }
+
+    pub(super) const fn is_needed(self, needs: Needs) -> bool {
+        match self {
+            Self::Sockops | Self::Connect6 | Self::Connect4 => true,
+            Self::Ingress | Self::Egress => needs.packets,
+            Self::PeerName4 | Self::PeerName6 => needs.peer_names,
+        }
+    }
+
+    /// Has the kernel verify the program.
+    pub(super) fn load(self, programs: &mut aya::Ebpf) -> Result<(), ProgramError> {
+        let program = programs
+            .program_mut(&self.program())
+            .expect("the object has the program of every hook");
+        match self {
+            Self::Sockops => <&mut SockOps>::try_from(program)?.load(),
+            Self::Ingress | Self::Egress => <&mut CgroupSkb>::try_from(program)?.load(),
+            Self::PeerName4 | Self::PeerName6 | Self::Connect6 | Self::Connect4 => {
+                <&mut CgroupSockAddr>::try_from(program)?.load()
+            }
+        }
+    }
+
+    /// Attaches the program, by a link that ends with its value.
+    pub(super) fn attach(
+        self,
+        programs: &mut Programs,
+        cgroup: &GuardedCgroup,
+    ) -> Result<FdLink, AttachError> {
+        let directory = &cgroup.directory;
+        let mode = CgroupAttachMode::Single;
+        let program = programs
+            .ebpf
+            .program_mut(&self.program())
+            .expect("the object has the program of every hook");
+        let link: Result<Result<FdLink, LinkError>, ProgramError> = match self {
+            Self::Sockops => <&mut SockOps>::try_from(program).and_then(|program| {
+                let id = program.attach(directory, mode)?;
+                Ok(program.take_link(id)?.try_into())
+            }),
+            Self::Ingress | Self::Egress => {
+                <&mut CgroupSkb>::try_from(program).and_then(|program| {
+                    let direction = if self == Self::Ingress {
+                        CgroupSkbAttachType::Ingress
+                    } else {
+                        CgroupSkbAttachType::Egress
+                    };
+                    let id = program.attach(directory, direction, mode)?;
+                    Ok(program.take_link(id)?.try_into())
+                })
+            }
+            Self::PeerName4 | Self::PeerName6 | Self::Connect6 | Self::Connect4 => {
+                <&mut CgroupSockAddr>::try_from(program).and_then(|program| {
+                    let id = program.attach(directory, mode)?;
+                    Ok(program.take_link(id)?.try_into())
+                })
+            }
+        };
+        let hook = self.name();
+        link.map_err(|source| refused(hook, cgroup, source))?
+            .map_err(|source| AttachError::Link { hook, source })
+    }
+
+    fn program(self) -> String {
+        format!("shedder_{}", self.name())
+    }
+}
+
+fn refused(hook: &'static str, cgroup: &GuardedCgroup, source: ProgramError) -> AttachError {
+    let hint = match errno(&source) {
+        Some(rustix::io::Errno::PERM) => {
+            "; another tool holds this cgroup or a parent exclusively: guard a cgroup above or beside it"
+        }
+        Some(rustix::io::Errno::BADF) => "; it is no directory of the cgroup2 hierarchy",
+        _ => "",
+    };
+    AttachError::Attach { hook, cgroup: cgroup.name.clone(), source: Box::new(source), hint }
+}
