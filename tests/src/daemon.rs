@@ -5,33 +5,28 @@
 #![expect(unsafe_code, reason = "signals")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use shedder_user::api::model::{Breaker, Event, EventKind, Status};
+use shedder_user::api::model::{Breaker, Status};
 use tempfile::TempDir;
 
 use crate::clock::now;
+
+mod events;
+
+pub use events::Events;
 
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon {
     process: Child,
     directory: Arc<TempDir>,
-}
-
-/// What happens, from the daemon's first event on.
-#[derive(Debug)]
-pub struct Events {
-    process: Child,
-    lines: Receiver<String>,
 }
 
 impl Daemon {
@@ -153,19 +148,7 @@ impl Daemon {
 
     /// `shedder events --follow --json`.
     pub fn events(&self) -> Result<Events> {
-        let mut process = command(&["events", "--follow", "--json"], &self.socket())?
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = process.stdout.take().expect("standard output is piped");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Events { process, lines })
+        Events::follow(command(&["events", "--follow", "--json"], &self.socket())?)
     }
 
     /// Sends a signal, such as `SIGTERM`.
@@ -207,56 +190,6 @@ impl Drop for Daemon {
                 eprintln!("--- the daemon's log\n{}---", self.log());
             }
         }
-    }
-}
-
-impl Events {
-    /// The next event, if there is one within `patience`.
-    pub fn next_within(&self, patience: Duration) -> Result<Option<Event>> {
-        match self.lines.recv_timeout(patience) {
-            Ok(line) => Ok(Some(serde_json::from_str(&line).context(line)?)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => bail!("the daemon's events have ended"),
-        }
-    }
-
-    /// The next event for which `wanted` gives something.
-    pub fn wait_for<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
-        let deadline = now() + PATIENCE;
-        let mut seen = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    let event: Event = serde_json::from_str(&line).context(line)?;
-                    if let Some(found) = wanted(&event) {
-                        return Ok(found);
-                    }
-                    seen.push(event.text);
-                }
-                Err(RecvTimeoutError::Timeout) => bail!("waited in vain; there were {seen:#?}"),
-                Err(RecvTimeoutError::Disconnected) => bail!("events ended; there were {seen:#?}"),
-            }
-        }
-    }
-
-    /// Waits until the breaker of `endpoint` moves to `state`; the reason in one sentence.
-    pub fn wait_for_state(&self, endpoint: SocketAddr, state: &str) -> Result<String> {
-        let wanted = endpoint.to_string();
-        self.wait_for(|event| {
-            let EventKind::Transition { endpoint, to, reason, .. } = &event.kind else {
-                return None;
-            };
-            (*endpoint == wanted && to == state).then(|| reason.text.clone())
-        })
-        .with_context(|| format!("{endpoint} should become {state}"))
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
     }
 }
 
