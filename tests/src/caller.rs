@@ -14,15 +14,24 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::cgroup::Cgroup;
 use crate::netns::NetNs;
 
+mod burst;
+mod crowd;
+mod kept;
+mod kind;
 mod lives;
+mod passing;
 mod protocol;
 mod report;
 mod reuse;
+mod ring;
 mod storm;
-mod syn_count;
 mod tcp;
+mod tcp_option;
 pub mod worker;
 
+pub use burst::Tally;
+pub use kept::ConnectionId;
+pub use kind::Kind;
 pub use report::{Attempt, Call, Cause, Errno, Failure, Phase};
 pub use tcp::{ConnectOptions, as_mapped_ipv6};
 
@@ -35,10 +44,6 @@ pub struct Caller {
     orders: ChildStdin,
     replies: BufReader<ChildStdout>,
 }
-
-/// A connection kept open by a [`Caller`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionId(u64);
 
 impl Caller {
     /// Starts a process in a cgroup.
@@ -60,11 +65,7 @@ impl Caller {
 
     /// Connects and closes.
     pub fn connect(&mut self, addr: SocketAddr, options: &ConnectOptions) -> Result<Attempt> {
-        let order = Order::Connect { addr, options: *options };
-        let Reply::Attempt(attempt) = self.ask(&order)? else {
-            bail!(MIXED_UP);
-        };
-        Ok(attempt)
+        self.ask_for_attempt(&Order::Connect { addr, options: *options })
     }
 
     /// Connects, asks once, reads the answer, closes; all within `timeout`. A failure of the
@@ -80,7 +81,18 @@ impl Caller {
         calls: u32,
         timeout: Duration,
     ) -> Result<Vec<Call>> {
-        self.ask_for_calls(&Order::Call { addr, calls, timeout })
+        self.ask_for_calls(&Order::Call { addr, kind: Kind::Blocking, calls, timeout })
+    }
+
+    /// As [`Caller::call_many`], by another kind of socket.
+    pub fn call_by(
+        &mut self,
+        kind: &Kind,
+        addr: SocketAddr,
+        calls: u32,
+        timeout: Duration,
+    ) -> Result<Vec<Call>> {
+        self.ask_for_calls(&Order::Call { addr, kind: kind.clone(), calls, timeout })
     }
 
     /// Lets `processes` processes, each in the same cgroup as this one, make one call at the
@@ -94,91 +106,32 @@ impl Caller {
         self.ask_for_calls(&Order::Storm { addr, processes, timeout })
     }
 
-    /// Connects and keeps the connection. Fails when the connection does.
-    pub fn open(&mut self, addr: SocketAddr, timeout: Duration) -> Result<ConnectionId> {
-        let Reply::Opened(id) = self.ask(&Order::Open { addr, timeout })? else {
-            bail!(MIXED_UP);
-        };
-        Ok(ConnectionId(id))
-    }
-
-    /// Asks once on an open connection; the connection stays open, whatever the result. The
-    /// report's `connect_us` is zero.
-    pub fn request(&mut self, connection: ConnectionId, timeout: Duration) -> Result<Call> {
-        one(self.ask_for_calls(&Order::Request { connection: connection.0, timeout })?)
-    }
-
-    /// As [`Caller::request`], but ends its side (FIN) between the request and the answer.
-    pub fn last_request(&mut self, connection: ConnectionId, timeout: Duration) -> Result<Call> {
-        one(self.ask_for_calls(&Order::LastRequest { connection: connection.0, timeout })?)
-    }
-
-    /// Waits until the peer or the kernel ends an open connection on which nothing is to be read;
-    /// what ended it. The socket stays until it is closed.
-    pub fn await_end(&mut self, connection: ConnectionId, timeout: Duration) -> Result<Cause> {
-        let order = Order::AwaitEnd { connection: connection.0, timeout };
-        let Reply::Ended(cause) = self.ask(&order)? else {
-            bail!(MIXED_UP);
-        };
-        Ok(cause)
-    }
-
-    /// Begins to connect without waiting and keeps the socket whatever comes of it. Besides it:
-    /// what `connect(2)` returned, none for success.
-    pub fn start(&mut self, addr: SocketAddr) -> Result<(ConnectionId, Option<Errno>)> {
-        let Reply::Started(id, returned) = self.ask(&Order::Start { addr })? else {
-            bail!(MIXED_UP);
-        };
-        Ok((ConnectionId(id), returned))
-    }
-
-    /// Connects the socket of a connection elsewhere: first to no address, which ends what there
-    /// was, then to `addr`. Later requests on the connection go there.
-    pub fn reconnect(
+    /// Lets `threads` threads of the process make one call at the same moment, each within
+    /// `timeout`.
+    pub fn crowd(
         &mut self,
-        connection: ConnectionId,
         addr: SocketAddr,
+        threads: u32,
         timeout: Duration,
-    ) -> Result<Attempt> {
-        let order = Order::Reconnect { connection: connection.0, addr, timeout };
-        let Reply::Attempt(attempt) = self.ask(&order)? else {
-            bail!(MIXED_UP);
-        };
-        Ok(attempt)
+    ) -> Result<Vec<Call>> {
+        self.ask_for_calls(&Order::Crowd { addr, threads, timeout })
     }
 
-    /// How often the kernel sends a SYN of this socket again, as the application reads it
-    /// (`TCP_SYNCNT`).
-    pub fn syn_count(&mut self, connection: ConnectionId) -> Result<u32> {
-        let Reply::SynCount(count) = self.ask(&Order::SynCount { connection: connection.0 })?
-        else {
+    /// Lets `processes` processes connect to each of `addrs` in turn, `rounds` times over, as fast
+    /// as they can. Each connect ends by itself; no time limit is set.
+    pub fn burst(&mut self, addrs: &[SocketAddr], rounds: u32, processes: u32) -> Result<Tally> {
+        let order = Order::Burst { addrs: addrs.to_vec(), rounds, processes };
+        let Reply::Tally(tally) = self.ask(&order)? else {
             bail!(MIXED_UP);
         };
-        Ok(count)
-    }
-
-    /// Sets [`Caller::syn_count`], 1 to 127; the kernel refuses others.
-    pub fn set_syn_count(&mut self, connection: ConnectionId, count: u32) -> Result<()> {
-        let order = Order::SetSynCount { connection: connection.0, count };
-        let Reply::Set = self.ask(&order)? else {
-            bail!(MIXED_UP);
-        };
-        Ok(())
-    }
-
-    /// Closes an open connection.
-    pub fn close(&mut self, connection: ConnectionId) -> Result<()> {
-        let Reply::Closed = self.ask(&Order::Close { connection: connection.0 })? else {
-            bail!(MIXED_UP);
-        };
-        Ok(())
+        Ok(tally)
     }
 
     /// Leads `lives` random lives of connections, each to one of `addrs`: begun, asked on, read, half
     /// closed, taken elsewhere, closed, reset, in any order. The last few are left open.
     pub fn live(&mut self, addrs: &[SocketAddr], lives: u32, seed: u64) -> Result<()> {
         let order = Order::Lives { addrs: addrs.to_vec(), lives, seed };
-        let Reply::Lived = self.ask(&order)? else {
+        let Reply::Done = self.ask(&order)? else {
             bail!(MIXED_UP);
         };
         Ok(())
@@ -201,6 +154,13 @@ impl Caller {
             bail!(MIXED_UP);
         };
         Ok(calls)
+    }
+
+    fn ask_for_attempt(&mut self, order: &Order) -> Result<Attempt> {
+        let Reply::Attempt(attempt) = self.ask(order)? else {
+            bail!(MIXED_UP);
+        };
+        Ok(attempt)
     }
 
     fn ask(&mut self, order: &Order) -> Result<Reply> {

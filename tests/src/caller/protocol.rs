@@ -3,18 +3,25 @@
 //! Invariant: every order gets exactly one reply, or the reason why it could not be carried out.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::burst::Tally;
+use super::kind::Kind;
 use super::report::{Attempt, Call, Cause, Errno};
 use super::tcp::ConnectOptions;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
     Connect { addr: SocketAddr, options: ConnectOptions },
-    Call { addr: SocketAddr, calls: u32, timeout: Duration },
+    Call { addr: SocketAddr, kind: Kind, calls: u32, timeout: Duration },
     Storm { addr: SocketAddr, processes: u32, timeout: Duration },
+    Crowd { addr: SocketAddr, threads: u32, timeout: Duration },
+    Burst { addrs: Vec<SocketAddr>, rounds: u32, processes: u32 },
+    Prepare { addr: SocketAddr, kind: Kind },
+    ConnectWith { connection: u64, addr: SocketAddr, timeout: Duration },
     Open { addr: SocketAddr, timeout: Duration },
     Start { addr: SocketAddr },
     Reconnect { connection: u64, addr: SocketAddr, timeout: Duration },
@@ -25,17 +32,21 @@ pub(super) enum Order {
     SetSynCount { connection: u64, count: u32 },
     Close { connection: u64 },
     Lives { addrs: Vec<SocketAddr>, lives: u32, seed: u64 },
+    Expect { path: PathBuf },
+    Give { connection: u64, path: PathBuf },
+    Take,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     Attempt(Attempt),
     Calls(Vec<Call>),
+    Tally(Tally),
     Opened(u64),
     Started(u64, Option<Errno>),
     Ended(Cause),
     SynCount(u32),
     Set,
     Closed,
-    Lived,
+    Done,
 }

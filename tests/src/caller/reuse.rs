@@ -32,6 +32,15 @@ pub(super) fn reconnect(
     timeout: Duration,
 ) -> io::Result<Attempt> {
     disconnect(socket)?;
+    connect_with(socket, addr, timeout)
+}
+
+/// Connects a socket as it is.
+pub(super) fn connect_with(
+    socket: &Socket,
+    addr: SocketAddr,
+    timeout: Duration,
+) -> io::Result<Attempt> {
     let options = ConnectOptions { timeout: Some(timeout), ..ConnectOptions::default() };
     connect(socket, addr, &options)
 }

@@ -1,20 +1,21 @@
-//! Many processes that call at the same moment.
+//! Many processes that do the same at the same moment.
 //!
-//! Invariant: nobody calls before all are waiting at the barrier, and none outlives the storm.
+//! Invariant: nobody begins before all are waiting at the barrier, and none outlives the storm.
 #![expect(unsafe_code, reason = "a storm is made of forks")]
 
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::report::Call;
-use super::tcp;
-
-/// Forks `processes` processes which make one call each, at once. The calling process must have
-/// one thread only.
-pub(super) fn storm(addr: SocketAddr, processes: u32, timeout: Duration) -> Result<Vec<Call>> {
+/// Forks `processes` processes which do `work` once each, at once; their reports, in the order in
+/// which they ended. The calling process must have one thread only. A report is a line shorter
+/// than a page.
+pub(super) fn storm<T: Serialize + DeserializeOwned>(
+    processes: u32,
+    work: impl Fn() -> io::Result<T>,
+) -> Result<Vec<T>> {
     let (barrier, closed_to_start) = pipe()?;
     let (ready, ready_sign) = pipe()?;
     let (reports, report_to) = pipe()?;
@@ -24,42 +25,41 @@ pub(super) fn storm(addr: SocketAddr, processes: u32, timeout: Duration) -> Resu
         match unsafe { libc::fork() } {
             0 => {
                 drop(closed_to_start);
-                let result = take_part(&barrier, &ready_sign, &report_to, addr, timeout);
+                let result = take_part(&barrier, &ready_sign, &report_to, &work);
                 // SAFETY: ends the child at once, without the buffers and exit handlers that
                 // belong to the parent.
                 unsafe { libc::_exit(i32::from(result.is_err())) }
             }
             pid if pid > 0 => children.push(pid),
             _ => {
-                let error = std::io::Error::last_os_error();
+                let error = io::Error::last_os_error();
                 end(&children);
                 return Err(error).context("cannot fork for a storm");
             }
         }
     }
     drop((barrier, ready_sign, report_to));
-    let calls = wait_for_all(ready, processes).and_then(|()| {
+    let results = wait_for_all(ready, processes).and_then(|()| {
         drop(closed_to_start);
         collect(reports)
     });
     // Only after a failure is there still a process to end.
     end(&children);
-    let calls = calls?;
-    let reported = calls.len();
+    let results = results?;
+    let reported = results.len();
     ensure!(
         u32::try_from(reported).is_ok_and(|reported| reported == processes),
         "only {reported} of {processes} processes of a storm reported"
     );
-    Ok(calls)
+    Ok(results)
 }
 
 /// The life of one child.
-fn take_part(
+fn take_part<T: Serialize>(
     mut barrier: &PipeReader,
     mut ready_sign: &PipeWriter,
     mut report_to: &PipeWriter,
-    addr: SocketAddr,
-    timeout: Duration,
+    work: &impl Fn() -> io::Result<T>,
 ) -> Result<()> {
     // SAFETY: no pointer is passed. The parent's only thread has started this process.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -67,8 +67,7 @@ fn take_part(
     // Ends when the parent closes the other end.
     let waited = barrier.read(&mut [0])?;
     ensure!(waited == 0, "the barrier must be closed, not written to");
-    let call = tcp::call(addr, timeout)?;
-    let mut line = serde_json::to_string(&call)?;
+    let mut line = serde_json::to_string(&work()?)?;
     line.push('\n');
     // One write below the pipe's atomic size, so that reports do not mix.
     report_to.write_all(line.as_bytes())?;
@@ -77,15 +76,12 @@ fn take_part(
 
 fn wait_for_all(mut ready: PipeReader, processes: u32) -> Result<()> {
     let mut signs = vec![0; usize::try_from(processes)?];
-    ready.read_exact(&mut signs).context("a process of a storm ended before its call")
+    ready.read_exact(&mut signs).context("a process of a storm ended before it began")
 }
 
-fn collect(reports: PipeReader) -> Result<Vec<Call>> {
-    let mut calls = Vec::new();
-    for line in BufReader::new(reports).lines() {
-        calls.push(serde_json::from_str(&line?)?);
-    }
-    Ok(calls)
+fn collect<T: DeserializeOwned>(reports: PipeReader) -> Result<Vec<T>> {
+    let lines = BufReader::new(reports).lines();
+    lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }
 
 /// Ends and waits for every child.

@@ -8,8 +8,9 @@ use std::net::{Shutdown, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
+use super::kind::Kind;
 use super::report::{Attempt, Call, Cause, Errno, Failure, Phase};
 use crate::clock::{microseconds_since, now, remaining};
 use crate::readiness::wait_for;
@@ -73,16 +74,17 @@ pub(super) fn connect(
 }
 
 /// Connects, asks, reads the answer and closes. Fails only where no socket can be made.
-pub(super) fn call(addr: SocketAddr, timeout: Duration) -> io::Result<Call> {
-    let socket = new_socket(addr)?;
+pub(super) fn call(addr: SocketAddr, kind: &Kind, timeout: Duration) -> io::Result<Call> {
+    let socket = kind.socket(addr)?;
     socket.set_write_timeout(Some(timeout))?;
     let start = now();
-    let connected = socket.connect(&addr.into());
+    let connected = kind.connect(&socket, addr, timeout)?;
     let connect_us = microseconds_since(start);
     let (peer, local) = addresses(&socket, connected.is_ok());
     let result = match connected {
+        Ok(()) if kind.asks_at_once() => answer(&socket, start + timeout),
         Ok(()) => turn(&socket, start + timeout),
-        Err(error) => Err(Failure { phase: Phase::Connect, cause: cause_of_connect(&error) }),
+        Err(cause) => Err(Failure { phase: Phase::Connect, cause }),
     };
     let total_us = microseconds_since(start);
     Ok(Call { failure: result.err(), connect_us, total_us, peer, local })
@@ -116,7 +118,7 @@ pub(super) fn await_end(mut socket: &Socket, timeout: Duration) -> Cause {
 }
 
 pub(super) fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
-    Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+    Kind::Blocking.socket(addr)
 }
 
 fn report(
@@ -133,7 +135,7 @@ fn report(
 /// One request and its answer.
 fn turn(socket: &Socket, deadline: Instant) -> Result<(), Failure> {
     send(socket, deadline).map_err(|cause| Failure { phase: Phase::Send, cause })?;
-    receive(socket, deadline).map_err(|cause| Failure { phase: Phase::Receive, cause })
+    answer(socket, deadline)
 }
 
 /// One request, the end of sending, and the answer.
@@ -141,13 +143,18 @@ fn last_turn(socket: &Socket, deadline: Instant) -> Result<(), Failure> {
     send(socket, deadline)
         .and_then(|()| socket.shutdown(Shutdown::Write).map_err(|error| cause_of(&error)))
         .map_err(|cause| Failure { phase: Phase::Send, cause })?;
+    answer(socket, deadline)
+}
+
+/// The answer to what was asked.
+fn answer(socket: &Socket, deadline: Instant) -> Result<(), Failure> {
     receive(socket, deadline).map_err(|cause| Failure { phase: Phase::Receive, cause })
 }
 
 fn send(mut socket: &Socket, deadline: Instant) -> Result<(), Cause> {
     let left = remaining(deadline).ok_or(Cause::Timeout)?;
     socket.set_write_timeout(Some(left)).map_err(|error| cause_of(&error))?;
-    socket.write_all(b"ping\n").map_err(|error| cause_of(&error))
+    socket.write_all(REQUEST).map_err(|error| cause_of(&error))
 }
 
 fn receive(mut socket: &Socket, deadline: Instant) -> Result<(), Cause> {
@@ -157,9 +164,12 @@ fn receive(mut socket: &Socket, deadline: Instant) -> Result<(), Cause> {
         let left = remaining(deadline).ok_or(Cause::Timeout)?;
         socket.set_read_timeout(Some(left)).map_err(|error| cause_of(&error))?;
         let space = bytes.get_mut(filled..).unwrap_or_default();
-        match socket.read(space).map_err(|error| cause_of(&error))? {
-            0 => return Err(Cause::Closed),
-            read => filled += read,
+        match socket.read(space) {
+            Ok(0) => return Err(Cause::Closed),
+            Ok(read) => filled += read,
+            // What a ring leaves behind when it is taken apart interrupts the next wait.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(cause_of(&error)),
         }
     }
     if bytes == *ANSWER { Ok(()) } else { Err(Cause::Garbled) }
@@ -173,7 +183,7 @@ fn outcome_of_pending(socket: &Socket, timeout: Option<Duration>) -> io::Result<
 }
 
 /// A blocking connect whose send timeout passes returns `EINPROGRESS`.
-fn cause_of_connect(error: &io::Error) -> Cause {
+pub(super) fn cause_of_connect(error: &io::Error) -> Cause {
     if in_progress(error) { Cause::Timeout } else { Cause::Errno(Errno::of(error)) }
 }
 
@@ -186,7 +196,7 @@ fn cause_of(error: &io::Error) -> Cause {
     }
 }
 
-fn in_progress(error: &io::Error) -> bool {
+pub(super) fn in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EINPROGRESS)
 }
 
@@ -200,4 +210,5 @@ fn addresses(socket: &Socket, connected: bool) -> (Option<SocketAddr>, Option<So
     (peer, local)
 }
 
+pub(super) const REQUEST: &[u8; 5] = b"ping\n";
 const ANSWER: &[u8; 5] = b"pong\n";

@@ -1,16 +1,20 @@
 //! The calling process's side: reads orders, carries them out, replies.
 //!
-//! Invariant: one thread, so that it may fork, and no socket but those asked for.
+//! Invariant: one thread between orders, so that it may fork, and no socket but those asked for.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
+use std::os::unix::net::UnixDatagram;
 
 use anyhow::{Context, Result, bail};
 use socket2::Socket;
 
+use super::burst::{Tally, burst};
+use super::crowd::crowd;
+use super::kind::Kind;
 use super::protocol::{Order, Reply};
 use super::storm::storm;
-use super::{lives, reuse, syn_count, tcp};
+use super::{lives, passing, reuse, tcp, tcp_option};
 
 /// Serves a [`super::Caller`] until its orders end. The process must have one thread only.
 pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
@@ -30,18 +34,28 @@ pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
 struct Worker {
     connections: BTreeMap<u64, Socket>,
     opened: u64,
+    /// Where another process gives its socket.
+    passage: Option<UnixDatagram>,
 }
 
 impl Worker {
     fn obey(&mut self, order: &Order) -> Result<Reply> {
         Ok(match *order {
             Order::Connect { addr, ref options } => Reply::Attempt(tcp::attempt(addr, options)?),
-            Order::Call { addr, calls, timeout } => {
-                let calls = (0..calls).map(|_| tcp::call(addr, timeout));
+            Order::Call { addr, ref kind, calls, timeout } => {
+                let calls = (0..calls).map(|_| tcp::call(addr, kind, timeout));
                 Reply::Calls(calls.collect::<Result<_, _>>()?)
             }
             Order::Storm { addr, processes, timeout } => {
-                Reply::Calls(storm(addr, processes, timeout)?)
+                Reply::Calls(storm(processes, || tcp::call(addr, &Kind::Blocking, timeout))?)
+            }
+            Order::Crowd { addr, threads, timeout } => Reply::Calls(crowd(addr, threads, timeout)?),
+            Order::Burst { ref addrs, rounds, processes } => {
+                Reply::Tally(Tally::sum(storm(processes, || burst(addrs, rounds))?))
+            }
+            Order::Prepare { addr, ref kind } => Reply::Opened(self.keep(kind.socket(addr)?)),
+            Order::ConnectWith { connection, addr, timeout } => {
+                Reply::Attempt(reuse::connect_with(self.kept(connection)?, addr, timeout)?)
             }
             Order::Open { addr, timeout } => match tcp::open(addr, timeout)? {
                 Ok(socket) => Reply::Opened(self.keep(socket)),
@@ -64,21 +78,35 @@ impl Worker {
                 Reply::Ended(tcp::await_end(self.kept(connection)?, timeout))
             }
             Order::SynCount { connection } => {
-                Reply::SynCount(syn_count::read(self.kept(connection)?)?)
+                let count = tcp_option::read(self.kept(connection)?, libc::TCP_SYNCNT)?;
+                Reply::SynCount(count.cast_unsigned())
             }
             Order::SetSynCount { connection, count } => {
-                syn_count::write(self.kept(connection)?, count)?;
-                Reply::Set
+                let count = count.cast_signed();
+                tcp_option::write(self.kept(connection)?, libc::TCP_SYNCNT, count)?;
+                Reply::Done
             }
             Order::Close { connection } => {
-                self.connections.remove(&connection).context(NOT_OPEN)?;
-                Reply::Closed
+                drop(self.release(connection)?);
+                Reply::Done
+            }
+            Order::Expect { ref path } => {
+                self.passage = Some(passing::expect(path)?);
+                Reply::Done
+            }
+            Order::Give { connection, ref path } => {
+                passing::give(&self.release(connection)?, path)?;
+                Reply::Done
+            }
+            Order::Take => {
+                let passage = self.passage.take().context("no socket is expected")?;
+                Reply::Opened(self.keep(passing::take(&passage)?))
             }
             Order::Lives { ref addrs, lives, seed } => {
                 for socket in lives::run(addrs, lives, seed)? {
                     self.keep(socket);
                 }
-                Reply::Lived
+                Reply::Done
             }
         })
     }
@@ -87,6 +115,10 @@ impl Worker {
         self.opened += 1;
         self.connections.insert(self.opened, socket);
         self.opened
+    }
+
+    fn release(&mut self, connection: u64) -> Result<Socket> {
+        self.connections.remove(&connection).context(NOT_OPEN)
     }
 
     fn kept(&self, connection: u64) -> Result<&Socket> {
