@@ -67,6 +67,18 @@ impl Backend {
     pub fn start(ip: IpAddr, behaviour: Behaviour) -> Result<Self> {
         let port = ReservedPort::reserve(ip)
             .with_context(|| format!("cannot reserve a port of {ip} for a backend"))?;
+        Self::serve(port, behaviour)
+    }
+
+    /// Starts a server at an address with a port. Only in a network namespace of the test's own is
+    /// such a port sure to be free.
+    pub fn start_at(address: SocketAddr, behaviour: Behaviour) -> Result<Self> {
+        let port = ReservedPort::at(address)
+            .with_context(|| format!("cannot reserve {address} for a backend"))?;
+        Self::serve(port, behaviour)
+    }
+
+    fn serve(port: ReservedPort, behaviour: Behaviour) -> Result<Self> {
         let address = port.address();
         let counters = Arc::new(Counters::default());
         let (orders, received) = channel();

@@ -160,6 +160,21 @@ impl Daemon {
         }
     }
 
+    /// Stops it (`SIGSTOP`) and waits until it has stopped; `SIGCONT` lets it go on.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(libc::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.pid());
+        let deadline = now() + PATIENCE;
+        // The state follows the name, which is in parentheses.
+        while !fs::read_to_string(&stat)?.contains(") T ") {
+            if now() > deadline {
+                bail!("the daemon does not stop");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Waits until it has ended.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let deadline = now() + PATIENCE;

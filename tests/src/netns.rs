@@ -19,6 +19,10 @@ mod broken_wire;
 mod unreachable_net;
 
 pub use broken_wire::BrokenWire;
+mod twin_links;
+mod unreachable_net;
+
+pub use twin_links::TwinLinks;
 pub use unreachable_net::UnreachableNet;
 
 /// A network namespace whose loopback interface is up.
@@ -75,6 +79,29 @@ impl NetNs {
         Ok(())
     }
 
+    /// Sets one of the namespace's own settings, such as `ipv4/tcp_fastopen` of
+    /// `/proc/sys/net`.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        let path = format!("/proc/sys/net/{name}");
+        self.enter(|| std::fs::write(&path, value))?
+            .with_context(|| format!("cannot set {path} to {value} in {}", self.label))
+    }
+
+    /// A counter of the namespace's network stack, by the name that `nstat` gives it without the
+    /// group, such as `TCPFastOpenActive` of `TcpExt`.
+    pub fn counter(&self, group: &str, name: &str) -> Result<u64> {
+        let text = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
+        counter(&text, group, name).with_context(|| format!("there is no counter {group}{name}"))
+    }
+
+    /// Joins this namespace to another by a pair of interfaces, one in each; both are down.
+    fn link(&self, interface: &str, other: &Self, others_interface: &str) -> Result<()> {
+        let path = other.path();
+        self.ip(&format!(
+            "link add name {interface} type veth peer name {others_interface} netns {path}"
+        ))
+    }
+
     /// A path to the namespace that other processes of this user can open while it lives.
     fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
@@ -91,9 +118,33 @@ fn in_new_thread<T: Send>(label: &str, run: impl FnOnce() -> T + Send) -> Result
     })
 }
 
+/// Each group has a line of names and then a line of values.
+fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text
+        .lines()
+        .filter(|line| line.strip_prefix(group).is_some_and(|rest| rest.starts_with(':')));
+    let (names, values) = (lines.next()?.split(' '), lines.next()?.split(' '));
+    let (_, value) = names.zip(values).find(|(found, _)| *found == name)?;
+    value.parse().ok()
+}
+
 /// Moves the calling thread.
 fn set_namespace(namespace: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open for the whole call and no pointer is passed.
     let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_found_by_group_and_name() {
+        let text = "TcpExt: A B\nTcpExt: 1 2\nIpExt: B\nIpExt: 3\n";
+        assert_eq!(counter(text, "TcpExt", "B"), Some(2));
+        assert_eq!(counter(text, "IpExt", "B"), Some(3));
+        assert_eq!(counter(text, "IpExt", "A"), None);
+        assert_eq!(counter(text, "Ip", "B"), None);
+    }
 }

@@ -34,7 +34,11 @@ impl ReservedPort {
         // A port the kernel chose for a socket is given up when that socket stops listening, so
         // a second socket asks for the same port by number while the first one holds it.
         let chooser = bound(SocketAddr::new(ip, 0))?;
-        let address = own_address(&chooser)?;
+        Self::at(own_address(&chooser)?)
+    }
+
+    /// Binds an address with a port; it refuses until opened.
+    pub(super) fn at(address: SocketAddr) -> io::Result<Self> {
         let socket = bound(address)?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket, address, state: State::Refusing, filler: None })

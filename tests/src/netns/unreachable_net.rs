@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::NetNs;
 
@@ -23,9 +23,7 @@ impl UnreachableNet {
     pub fn new() -> Result<Self> {
         let client = NetNs::new("client")?;
         let router = NetNs::new("router")?;
-        let router_path = router.path();
-        client
-            .ip(&format!("link add name uplink type veth peer name client netns {router_path}"))?;
+        client.link("uplink", &router, "client")?;
         client.ip("address add 10.66.0.1/24 dev uplink")?;
         client.ip("link set uplink up")?;
         client.ip("route add default via 10.66.0.254")?;
@@ -35,7 +33,7 @@ impl UnreachableNet {
         router.ip("address add 198.51.100.1/24 dev segment")?;
         router.ip("link set nobody up")?;
         router.ip("link set segment up")?;
-        router.enter(|| SETTINGS.iter().try_for_each(|(path, value)| set(path, value)))??;
+        SETTINGS.iter().try_for_each(|(name, value)| router.set(name, value))?;
         Ok(Self { client, _router: router })
     }
 
@@ -50,17 +48,13 @@ impl UnreachableNet {
     }
 }
 
-fn set(path: &str, value: &str) -> Result<()> {
-    std::fs::write(path, value).with_context(|| format!("cannot set {path} to {value}"))
-}
-
 const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 const SETTINGS: [(&str, &str); 4] = [
-    ("/proc/sys/net/ipv4/ip_forward", "1"),
+    ("ipv4/ip_forward", "1"),
     // One report for each SYN.
-    ("/proc/sys/net/ipv4/icmp_ratelimit", "0"),
+    ("ipv4/icmp_ratelimit", "0"),
     // Gives up looking for the host after one try.
-    ("/proc/sys/net/ipv4/neigh/segment/mcast_solicit", "1"),
-    ("/proc/sys/net/ipv4/neigh/segment/retrans_time_ms", "20"),
+    ("ipv4/neigh/segment/mcast_solicit", "1"),
+    ("ipv4/neigh/segment/retrans_time_ms", "20"),
 ];

@@ -6,6 +6,7 @@ mod backends;
 mod callers;
 mod cgroups;
 mod namespaces;
+mod sockets;
 mod wires;
 
 use std::net::{IpAddr, Ipv4Addr};

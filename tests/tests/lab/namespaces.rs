@@ -1,13 +1,13 @@
-//! Network namespaces, and a host that a router cannot reach.
+//! Network namespaces, a host that a router cannot reach, and two hosts with one address.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
 
 use shedder_tests::backend::{Backend, Behaviour};
-use shedder_tests::caller::{Caller, ConnectOptions};
+use shedder_tests::caller::{Caller, ConnectOptions, Kind};
 use shedder_tests::cgroup::Cgroup;
-use shedder_tests::netns::{NetNs, UnreachableNet};
+use shedder_tests::netns::{NetNs, TwinLinks, UnreachableNet};
 use shedder_tests::wire::SynCounter;
 
 use crate::{LOCALHOST, PATIENCE};
@@ -53,6 +53,33 @@ fn a_router_reports_an_unreachable_host() {
         assert_eq!(attempt.errno(), Some(libc::EHOSTUNREACH), "{attempt:?}");
         assert!((1_000..900_000).contains(&attempt.connect_us), "{attempt:?}");
     }
+}
+
+#[test]
+fn the_link_decides_which_of_two_twins_answers() {
+    let net = TwinLinks::new().unwrap();
+    let cgroup = Cgroup::new("twins").unwrap();
+    let mut caller = Caller::spawn_in(&cgroup, net.client()).unwrap();
+    for (device, backend) in TwinLinks::DEVICES.iter().zip(net.backends()) {
+        let link_local = net.link_local_by(device).unwrap();
+        assert!(caller.call(link_local, PATIENCE).unwrap().answered(), "{device}");
+        let bound = Kind::BoundTo((*device).to_owned());
+        let calls = caller.call_by(&bound, net.ipv4(), 2, PATIENCE).unwrap();
+        assert!(calls.iter().all(shedder_tests::caller::Call::answered), "{device}: {calls:?}");
+        assert_eq!(backend.accepted(), 3, "{device}");
+    }
+}
+
+#[test]
+fn settings_and_counters_are_the_namespaces_own() {
+    let namespace = NetNs::new("settings").unwrap();
+    let path = "/proc/sys/net/ipv4/tcp_fastopen";
+    let outside = fs::read_to_string(path).unwrap();
+    namespace.set("ipv4/tcp_fastopen", "1027").unwrap();
+    assert_eq!(namespace.enter(|| fs::read_to_string(path)).unwrap().unwrap(), "1027\n");
+    assert_eq!(fs::read_to_string(path).unwrap(), outside);
+    assert_eq!(namespace.counter("TcpExt", "TCPFastOpenActive").unwrap(), 0);
+    assert!(namespace.set("ipv4/no_such_setting", "1").is_err());
 }
 
 #[test]
