@@ -16,12 +16,10 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 mod broken_wire;
-mod unreachable_net;
-
-pub use broken_wire::BrokenWire;
 mod twin_links;
 mod unreachable_net;
 
+pub use broken_wire::BrokenWire;
 pub use twin_links::TwinLinks;
 pub use unreachable_net::UnreachableNet;
 

@@ -16,6 +16,7 @@ mod guarding;
 mod half_open;
 mod in_flight;
 mod isolation;
+mod kinds;
 mod measures;
 mod reuse;
 mod scene;

@@ -13,7 +13,7 @@ use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
 use shedder_tests::netns::NetNs;
 use shedder_tests::wire::SynCounter;
-use shedder_user::api::model::EventKind;
+use shedder_user::api::model::{EventKind, Outcomes};
 
 use crate::scene::{
     LOCALHOST, PATIENCE, WATCH, assert_all_answered, backend, caller, failures, policy,
@@ -52,6 +52,33 @@ fn failures_elsewhere_are_not_counted_for_the_earlier_endpoint() {
     // The answer, the connection that was not used, and this.
     assert!(caller.call(guarded.addr(), PATIENCE).expect("it lives").answered());
     assert_eq!(failures(&daemon, guarded.addr(), 3), 0);
+}
+
+/// To the same endpoint again and again: each time it is decided anew and counted once.
+#[test]
+fn each_connect_of_a_socket_is_an_attempt_of_its_own() {
+    let (mut caller, cgroup) = caller("again");
+    let (guarded, elsewhere) = (backend(Behaviour::Healthy), backend(Behaviour::Healthy));
+    let daemon = Daemon::start(&policy(&cgroup, &[guarded.addr()], WATCH)).expect("it starts");
+    let socket = caller.open(elsewhere.addr(), PATIENCE).expect("it opens");
+    let mut errno_at = |endpoint: SocketAddr| {
+        let attempt = caller.reconnect(socket, endpoint, PATIENCE).expect("it lives");
+        if attempt.connected() {
+            assert!(caller.request(socket, PATIENCE).expect("it lives").answered());
+        }
+        attempt.errno()
+    };
+
+    assert_eq!([guarded.addr(); 2].map(&mut errno_at), [None; 2]);
+    daemon.succeed(&["trip", &guarded.addr().to_string()]).expect("root may trip");
+    assert_eq!([guarded.addr(); 2].map(&mut errno_at), [Some(libc::ECONNREFUSED); 2]);
+    assert_eq!(errno_at(elsewhere.addr()), None);
+    daemon.succeed(&["reset", &guarded.addr().to_string()]).expect("root may");
+    assert_eq!(errno_at(guarded.addr()), None);
+
+    let breaker = daemon.breaker(guarded.addr()).expect("it has one");
+    assert_eq!((breaker.allowed_total, breaker.shed_total), (3, 2));
+    assert_eq!(breaker.outcomes, Outcomes { answered: 3, ..Outcomes::default() });
 }
 
 /// The connect was decided and then found no route: what the socket does next is its own affair.

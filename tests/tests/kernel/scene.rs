@@ -114,6 +114,17 @@ pub(crate) fn wait_until(
     panic!("{:?}", now());
 }
 
+/// Waits for something that no event tells of.
+pub(crate) fn wait_for(what: &str, mut has_come: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if has_come() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(has_come(), "waited in vain: {what}");
+}
+
 /// Asserts that every call got its answer.
 pub(crate) fn assert_all_answered(calls: &[Call]) {
     let failed: Vec<String> =

@@ -1,9 +1,9 @@
-//! Every kind of socket is treated alike.
+//! Every form of an address is treated alike, and every cgroup below a guarded one.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use shedder_tests::backend::{Backend, Behaviour};
-use shedder_tests::caller::{Caller, ConnectOptions, as_mapped_ipv6};
+use shedder_tests::caller::{Caller, as_mapped_ipv6};
 use shedder_tests::daemon::Daemon;
 
 use crate::scene::{LASTING, PATIENCE, backend, caller, open, policy};
@@ -36,23 +36,6 @@ fn mapped_addresses_share_the_breaker_of_their_ipv4_endpoint() {
         assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED), "{endpoint}");
     }
     assert_eq!(backend.accepted(), 0);
-}
-
-/// The refusal comes from `connect()` itself, not later through `SO_ERROR`.
-#[test]
-fn a_nonblocking_connect_is_refused_in_the_call() {
-    let (mut caller, cgroup) = caller("nonblocking");
-    let backend = backend(Behaviour::Refuse);
-    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    let events = daemon.events().expect("it answers");
-    let options =
-        ConnectOptions { nonblocking: true, timeout: Some(PATIENCE), ..ConnectOptions::default() };
-    for _ in 0..3 {
-        caller.connect(backend.addr(), &options).expect("it lives");
-    }
-    events.wait_for_state(backend.addr(), "open").expect("it opens");
-    let attempt = caller.connect(backend.addr(), &options).expect("it lives");
-    assert_eq!(attempt.returned.map(|errno| errno.code), Some(libc::ECONNREFUSED));
 }
 
 /// What is guarded includes the cgroups below it.
