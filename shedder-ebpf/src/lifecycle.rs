@@ -90,7 +90,12 @@ fn establish(ctx: &SockOpsContext) {
         return;
     }
     tag.phase = ESTABLISHED;
-    flight::end(tag);
+    if tag.is_waiting == 0 {
+        flight::end(tag);
+    } else {
+        let asked_ns = tag.last_out_ns;
+        flight::begin(tag, Kind::Waiting, asked_ns);
+    }
     syn_count::give_back(ctx, tag);
     let Some(rows) = rows(tag) else { return };
     // SAFETY: a row of the counter array.
@@ -220,7 +225,8 @@ fn count_traffic(ctx: &SockOpsContext, tag: &mut Tag) {
 /// Counts the last outcome of a connection whose caller waited `until`.
 #[inline(always)]
 fn finish(tag: &mut Tag, end: End, until: u64) {
-    let is_turn = tag.is_waiting != 0;
+    // A request that left with the SYN is part of the attempt until there is a connection.
+    let is_turn = tag.phase == ESTABLISHED && tag.is_waiting != 0;
     let since = if is_turn { tag.last_out_ns } else { tag.started_ns };
     let life = Life {
         is_connecting: tag.phase == CONNECTING,

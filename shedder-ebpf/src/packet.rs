@@ -23,10 +23,12 @@ pub fn leave(ctx: &SkBuffContext) -> bool {
         return true;
     }
     let Some(tag) = tag(ctx) else { return true };
-    if segment.is_syn {
-        return may_connect(tag);
+    if segment.is_syn && !may_connect(tag) {
+        return false;
     }
-    if tag.phase == ESTABLISHED && !tag.measures_connects_only() {
+    // A request can leave with the SYN (TCP Fast Open).
+    let is_asking = segment.payload != 0 && !tag.measures_connects_only();
+    if is_asking && matches!(tag.phase, CONNECTING | ESTABLISHED) {
         note_request(ctx, tag, &segment);
     }
     true
@@ -83,8 +85,13 @@ fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
     tag.sent_end = end;
     let departure_ns = departure_ns(ctx);
     tag.last_out_ns = departure_ns;
+    // Until the handshake is complete that is what is open.
+    let is_open = tag.phase == ESTABLISHED;
     if tag.is_waiting != 0 {
-        return flight::go_on(tag, departure_ns);
+        if is_open {
+            flight::go_on(tag, departure_ns);
+        }
+        return;
     }
     tag.is_waiting = 1;
     if let Some(rows) = rows(tag) {
@@ -92,7 +99,9 @@ fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
         // SAFETY: a row of the counter array.
         unsafe { atomic::add(&raw mut (*rows.counters).requests, 1) };
     }
-    flight::begin(tag, Kind::Waiting, departure_ns);
+    if is_open {
+        flight::begin(tag, Kind::Waiting, departure_ns);
+    }
 }
 
 #[inline(always)]
@@ -134,10 +143,10 @@ struct Segment {
 }
 
 impl Segment {
-    /// The sequence number after its last byte.
+    /// The sequence number after its last byte. A SYN takes one before that of its first byte.
     #[inline(always)]
     const fn end(&self) -> u32 {
-        self.sequence.wrapping_add(self.payload)
+        self.sequence.wrapping_add(self.payload + self.is_syn as u32)
     }
 
     /// Reads the headers; nothing when the packet is not plain TCP or not all in reach.

@@ -102,7 +102,7 @@ fn a_refused_socket_can_be_connected_again() {
 
 /// Calls are let through and counted, fail and are counted, are refused exactly once and without a
 /// packet, and are let through again.
-fn is_guarded(kind: &Kind) {
+pub(crate) fn is_guarded(kind: &Kind) -> Place {
     let mut place = Place::new(kind);
     let endpoint = place.backend.addr();
     let rules = LASTING.replace("open = {", "open = { errno = \"EHOSTUNREACH\",");
@@ -127,6 +127,7 @@ fn is_guarded(kind: &Kind) {
     let expected = Outcomes { answered: 4, refused: 3, ..Outcomes::default() };
     assert_eq!(breaker.outcomes, expected);
     assert_eq!((place.wire.count().expect("it counts"), place.backend.accepted()), (7, 4));
+    place
 }
 
 /// A server that speaks Multipath TCP and answers one client, line by line.
@@ -145,19 +146,20 @@ fn multipath_server() -> SocketAddr {
     endpoint
 }
 
-/// A namespace of its own, and a caller of one kind in it.
-struct Place {
+/// A namespace of its own, where fast open is on, and a caller of one kind in it.
+pub(crate) struct Place {
     kind: Kind,
-    caller: Caller,
-    cgroup: Cgroup,
-    backend: Backend,
-    wire: SynCounter,
-    net: NetNs,
+    pub(crate) caller: Caller,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) backend: Backend,
+    pub(crate) wire: SynCounter,
+    pub(crate) net: NetNs,
 }
 
 impl Place {
-    fn new(kind: &Kind) -> Self {
+    pub(crate) fn new(kind: &Kind) -> Self {
         let net = NetNs::new("kinds").expect("a namespace can be made: run as root");
+        net.set("ipv4/tcp_fastopen", FAST_OPEN_EVERYWHERE).expect("root may");
         let inside = net.enter(|| {
             let backend = crate::scene::backend(Behaviour::Healthy);
             let wire = SynCounter::on_loopback(backend.addr().port()).expect("root may count");
@@ -169,8 +171,16 @@ impl Place {
         Self { kind: kind.clone(), caller, cgroup, backend, wire, net }
     }
 
-    fn call(&mut self, calls: u32, timeout: Duration) -> Vec<Call> {
+    pub(crate) fn call(&mut self, calls: u32, timeout: Duration) -> Vec<Call> {
         let addr = self.backend.addr();
         self.caller.call_by(&self.kind, addr, calls, timeout).expect("it lives")
     }
+
+    /// How many requests left with the SYN and were taken with it.
+    pub(crate) fn requests_with_syn(&self) -> u64 {
+        self.net.counter("TcpExt", "TCPFastOpenActive").expect("the kernel counts them")
+    }
 }
+
+/// For callers, for servers, and for servers that did not ask for it.
+const FAST_OPEN_EVERYWHERE: &str = "1027";

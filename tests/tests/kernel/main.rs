@@ -12,6 +12,7 @@ mod endings;
 mod evidence;
 mod explain;
 mod footprint;
+mod fast_open;
 mod guarding;
 mod half_open;
 mod in_flight;
