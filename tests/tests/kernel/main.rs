@@ -16,6 +16,7 @@ mod fast_open;
 mod guarding;
 mod half_open;
 mod in_flight;
+mod identity;
 mod isolation;
 mod kinds;
 mod measures;
