@@ -58,6 +58,8 @@ struct Daemon {
     /// Until when the kernel has been told to heed the verdicts.
     verdicts_until: Monotonic,
     undecodable: u64,
+    /// Why the last endpoint without a breaker has none.
+    no_breaker: Option<String>,
     started: Monotonic,
 }
 
@@ -211,13 +213,19 @@ impl Daemon {
         }
     }
 
-    /// Adds a breaker for `endpoint` and says so; an endpoint that has one stays as it is.
+    /// Adds a breaker for `endpoint` and says so; an endpoint that has one stays as it is. What
+    /// stands in the way is told once, because every further endpoint meets it again.
     fn add(&mut self, binding: usize, endpoint: SocketAddr) {
         match self.cells.add(&mut self.kernel, &mut self.engine, &self.config, binding, endpoint) {
             Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
             Ok(None) => {}
             Err(failure) => {
+                let failure = failure.to_string();
+                if self.no_breaker.as_ref() == Some(&failure) {
+                    return;
+                }
                 self.journal.error(&format!("{endpoint} gets no breaker: {failure}"));
+                self.no_breaker = Some(failure);
             }
         }
     }

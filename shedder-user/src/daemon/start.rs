@@ -86,6 +86,7 @@ impl Daemon {
             verdicts_until: clock::now(),
             refusals: Refusals::default(),
             undecodable: 0,
+            no_breaker: None,
             started,
             kernel,
             config,

@@ -68,6 +68,15 @@ fn a_missing_cgroup_is_named() {
 }
 
 #[test]
+fn more_endpoints_than_slots_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cgroup = Cgroup::new("slots").expect("a cgroup");
+    let endpoints = ["127.0.0.1:9", "127.0.0.2:9"].map(|text| text.parse().expect("an address"));
+    let text = format!("[node]\nmax_endpoints = 1\n{}", policy(&cgroup, &endpoints, LASTING));
+    assert_refused(directory.path(), &text, &["service db", "raise max_endpoints in [node]"]);
+}
+
+#[test]
 fn nested_callers_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let outer = Cgroup::new("outer").expect("a cgroup");

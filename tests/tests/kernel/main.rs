@@ -20,6 +20,7 @@ mod identity;
 mod isolation;
 mod kinds;
 mod measures;
+mod limits;
 mod reuse;
 mod scene;
 mod sockets;
