@@ -26,6 +26,7 @@ use shedder_common::event::Event as KernelEvent;
 use shedder_common::time::Monotonic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
@@ -61,6 +62,13 @@ struct Daemon {
     /// Why the last endpoint without a breaker has none.
     no_breaker: Option<String>,
     started: Monotonic,
+}
+
+/// What is left of the events when some were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ring {
+    Empty,
+    MayHoldMore,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -119,8 +127,12 @@ impl Daemon {
                 // Not without a look: what decides may have happened since the last tick.
                 () = sleep_until(due) => self.look(),
                 ready = ring.readable() => {
-                    ready.context("the event ring cannot be watched")?.clear_ready();
-                    self.take_events();
+                    let mut ready = ready.context("the event ring cannot be watched")?;
+                    if self.take_events() == Ring::Empty {
+                        ready.clear_ready();
+                    }
+                    // Clients and deadlines have their turn, however fast events come.
+                    yield_now().await;
                 }
                 Some(control) = orders.recv() => self.answer(control),
                 _ = rescans.tick() => self.rescan(),
@@ -175,16 +187,22 @@ impl Daemon {
         }
     }
 
-    fn take_events(&mut self) {
+    /// Takes what is in the ring, but no more than what leaves time for verdicts to be renewed.
+    fn take_events(&mut self) -> Ring {
+        let mut ring = Ring::MayHoldMore;
         let mut refused = Vec::new();
-        while let Some(event) = self.kernel.poll_event() {
-            match event {
-                Ok(KernelEvent::FailureRun { slot, .. }) => self.look_at(CellId(slot.slot)),
-                Ok(KernelEvent::Discovered { key }) => self.discover(key),
-                Ok(KernelEvent::Refused(record)) => refused.push(record),
-                Err(error) => {
+        for _ in 0..EVENTS_AT_ONCE {
+            match self.kernel.poll_event() {
+                Some(Ok(KernelEvent::FailureRun { slot, .. })) => self.look_at(CellId(slot.slot)),
+                Some(Ok(KernelEvent::Discovered { key })) => self.discover(key),
+                Some(Ok(KernelEvent::Refused(record))) => refused.push(record),
+                Some(Err(error)) => {
                     self.undecodable += 1;
                     warn!(%error, "skipped");
+                }
+                None => {
+                    ring = Ring::Empty;
+                    break;
                 }
             }
         }
@@ -193,6 +211,7 @@ impl Daemon {
         for record in refused {
             self.note_refusal(record);
         }
+        ring
     }
 
     fn rescan(&mut self) {
@@ -259,4 +278,6 @@ impl StopSignals {
 
 /// Longer than anything waits for, short enough for every clock.
 const FAR_AWAY: Duration = Duration::from_hours(1);
+/// Few enough that verdicts are renewed in between, even where each is a new endpoint.
+const EVENTS_AT_ONCE: u32 = 256;
 const SERVER_GRACE: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use shedder_tests::backend::Behaviour;
+use shedder_tests::caller::Caller;
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
 use shedder_user::api::model::EventKind;
@@ -39,6 +40,29 @@ fn when_all_slots_are_taken_further_endpoints_pass_unguarded() {
     assert_eq!(guarded[0].accepted(), 0);
     let node = daemon.status().expect("it answers").node;
     assert_eq!((node.endpoints, node.max_endpoints), (2, 2));
+}
+
+/// New endpoints come faster than the daemon can take them in, and verdicts are renewed all the same.
+#[test]
+fn a_flood_of_new_endpoints_does_not_unguard_the_others() {
+    let (mut flooding, cgroup) = caller("flood");
+    let mut asking = Caller::spawn(&cgroup).expect("a caller starts");
+    let backend = backend(Behaviour::Healthy);
+    let port = backend.addr().port();
+    let text = crowded(&cgroup, 50_000, &[backend.addr()], port);
+    let daemon = Daemon::start(&text).expect("it starts");
+    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root may trip");
+
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| flooding.burst(&network(port, 40_000), 1, 2));
+        while !flood.is_finished() {
+            let call = asking.call(backend.addr(), PATIENCE).expect("it lives");
+            assert_eq!(call.connect_errno(), Some(libc::EHOSTUNREACH));
+        }
+        let tally = flood.join().expect("no panic").expect("they live");
+        assert_eq!(tally.failed, [(libc::ECONNREFUSED, 80_000)].into());
+    });
+    assert_eq!(backend.accepted(), 0);
 }
 
 /// A policy about `endpoints` and a network around them, which has room for `slots` breakers.
