@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use shedder_tests::backend::Behaviour;
-use shedder_tests::caller::Caller;
+use shedder_tests::backend::{Backend, Behaviour};
+use shedder_tests::caller::{Caller, Tally};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
 use shedder_user::api::model::EventKind;
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy};
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, wait_for};
 
 /// Two slots, two endpoints in them, and then all of a network.
 #[test]
@@ -42,6 +42,60 @@ fn when_all_slots_are_taken_further_endpoints_pass_unguarded() {
     assert_eq!((node.endpoints, node.max_endpoints), (2, 2));
 }
 
+/// The most slots there can be, all taken.
+#[test]
+fn with_sixty_five_thousand_endpoints_the_last_is_guarded_like_the_first() {
+    let (mut caller, cgroup) = caller("most");
+    let backends = [Behaviour::Refuse, Behaviour::Refuse, Behaviour::Healthy].map(backend);
+    let [first, last, beyond] = backends.each_ref().map(Backend::addr);
+    let mut endpoints = network(9, 65_536);
+    (endpoints[0], endpoints[65_535]) = (first, last);
+    // A look at so many takes a while in a build without optimisation.
+    let patient = "tick = \"1s\"\nverdict_ttl = \"10s\"";
+    let text = crowded(&cgroup, 65_536, &endpoints, beyond.port());
+    let text = text.replace("verdict_ttl = \"1s\"", patient);
+    let daemon = Daemon::start(&text).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    assert_all_answered(&caller.call_many(beyond, 3, PATIENCE).expect("it lives"));
+    for (backend, endpoint) in backends.iter().zip([first, last]) {
+        caller.call_many(endpoint, 3, PATIENCE).expect("it lives");
+        events.wait_for_state(endpoint, "open").expect("it opens");
+        backend.set(Behaviour::Healthy).expect("it lives");
+        let call = caller.call(endpoint, PATIENCE).expect("it lives");
+        assert_eq!(call.connect_errno(), Some(libc::EHOSTUNREACH));
+        assert_eq!(backend.accepted(), 0);
+    }
+    let said = daemon.succeed(&["events"]).expect("it answers");
+    assert!(said.contains("all 65536 endpoint slots are in use"), "{said}");
+}
+
+/// A daemon that is stopped reads nothing; the ring holds what it can, and the rest is counted.
+#[test]
+fn when_the_ring_is_full_events_are_lost_counted_and_come_again() {
+    let (mut caller, cgroup) = caller("ring");
+    let backend = backend(Behaviour::Refuse);
+    let port = backend.addr().port();
+    let text = crowded(&cgroup, 10_000, &[backend.addr()], port);
+    let daemon = Daemon::start(&text).expect("it starts");
+
+    daemon.pause().expect("it stops");
+    let many = network(port, u32::try_from(EVENTS_OF_THE_RING).expect("few") + 1_000);
+    let tally = caller.burst(&many, 1, 1).expect("it lives");
+    assert_eq!(tally.connected, 0, "{tally:?}");
+    // A run of failures that nobody is told of.
+    caller.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    daemon.signal(libc::SIGCONT);
+
+    // The next look finds the run all the same.
+    wait_until_shed(&mut caller, backend.addr());
+    let node = daemon.status().expect("it answers").node;
+    assert_eq!((node.events_lost, node.events_undecodable), (1_001, 0));
+    // What was lost comes again with a later connect, behind all that was not.
+    wait_until_shed(&mut caller, many.last().copied().expect("there are many"));
+    let node = daemon.status().expect("it answers").node;
+    assert_eq!(u64::from(node.endpoints), 1 + EVENTS_OF_THE_RING + 1);
+}
+
 /// New endpoints come faster than the daemon can take them in, and verdicts are renewed all the same.
 #[test]
 fn a_flood_of_new_endpoints_does_not_unguard_the_others() {
@@ -63,6 +117,36 @@ fn a_flood_of_new_endpoints_does_not_unguard_the_others() {
         assert_eq!(tally.failed, [(libc::ECONNREFUSED, 80_000)].into());
     });
     assert_eq!(backend.accepted(), 0);
+}
+
+/// As fast as the machine can, by several processes at once: every connect is counted, none is
+/// lost, and none is counted twice.
+#[test]
+fn at_full_speed_every_connect_is_counted() {
+    let (mut caller, cgroup) = caller("speed");
+    // Few enough connects for each that no accept queue fills up, however late it is read.
+    let healthy = [(); 5].map(|()| backend(Behaviour::Healthy));
+    let open = backend(Behaviour::Healthy);
+    let mut endpoints: Vec<_> = healthy.iter().map(Backend::addr).collect();
+    endpoints.push(open.addr());
+    let daemon = Daemon::start(&policy(&cgroup, &endpoints, LASTING)).expect("it starts");
+    daemon.succeed(&["trip", &open.addr().to_string()]).expect("root may trip");
+
+    let tally = caller.burst(&endpoints, 1_000, 4).expect("they live");
+    let expected = Tally { connected: 20_000, failed: [(libc::ECONNREFUSED, 4_000)].into() };
+    assert_eq!(tally, expected);
+    let status = daemon.status().expect("it answers");
+    for breaker in &status.breakers {
+        let counts = (breaker.allowed_total, breaker.shed_total, breaker.outcomes.idle_closed);
+        if breaker.endpoint == open.addr().to_string() {
+            assert_eq!(counts, (0, 4_000, 0));
+        } else {
+            assert_eq!(counts, (4_000, 0, 4_000));
+            assert_eq!((breaker.state.as_str(), breaker.window.failures), ("closed", 0));
+        }
+    }
+    assert!(healthy.iter().all(|backend| backend.accepted() == 4_000));
+    assert_eq!((open.accepted(), status.node.untagged), (0, 0));
 }
 
 /// A policy about `endpoints` and a network around them, which has room for `slots` breakers.
@@ -93,3 +177,15 @@ fn errors_until_open(events: &Events, endpoint: SocketAddr) -> Vec<String> {
     opened.expect("it opens");
     errors
 }
+
+/// Calls until the verdict refuses it. Those who follow events may miss some, where so much happens
+/// at once.
+fn wait_until_shed(caller: &mut Caller, endpoint: SocketAddr) {
+    wait_for("the breaker opens", || {
+        let call = caller.call(endpoint, PATIENCE).expect("it lives");
+        call.connect_errno() == Some(libc::EHOSTUNREACH)
+    });
+}
+
+/// Records of 56 bytes with a head of 8 in 256 KiB, less the one that would make full look empty.
+const EVENTS_OF_THE_RING: u64 = 4_095;
