@@ -51,8 +51,8 @@ pub fn programs(cgroup: &Cgroup, hook: Hook) -> io::Result<u32> {
 struct Query {
     target: u32,
     attach_type: u32,
-    query_flags: u32,
-    attach_flags: u32,
+    flags: u32,
+    flags_of_attaching: u32,
     ids: u64,
     programs: u32,
     padding: u32,
