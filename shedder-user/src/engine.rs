@@ -38,8 +38,8 @@ pub use self::breaker::{Directive, View};
 pub use self::evidence::{Buckets, Counts, Sample, Unfinished};
 pub use self::notice::{Brake, Notice};
 pub use self::policy::{
-    Admission, BestCase, CloseGate, Growth, HalfOpenRule, InvalidPolicy, Lone, Mode, OnFailure,
-    OpenRule, Policy, RampRule, SafetyRule, ScopeRule, ShedAction, ThrottleRule,
+    Admission, BestCase, CloseGate, Established, Growth, HalfOpenRule, InvalidPolicy, Lone, Mode,
+    OnFailure, OpenRule, Policy, RampRule, SafetyRule, ScopeRule, ShedAction, ThrottleRule,
 };
 pub use self::rule::{Response, Rule, TripRule};
 pub use self::safety::{NodeRules, Place};
@@ -174,7 +174,13 @@ impl Engine {
         let directive = breaker.directive(now);
         let is_forced = matches!(breaker.state(), State::ForcedOpen);
         if self.safety.is_panicking(place) && !is_forced {
-            return Some(Directive { shed: None, tokens: None, admit_permille: 0, ..directive });
+            return Some(Directive {
+                shed: None,
+                established: Established::Keep,
+                tokens: None,
+                admit_permille: 0,
+                ..directive
+            });
         }
         if self.safety.lets_open(place) {
             return Some(breaker.on_burst(directive));

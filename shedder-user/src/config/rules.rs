@@ -92,6 +92,7 @@ impl Rules {
             mode,
             trip: required("trip", self.trip.as_ref())?.resolve()?,
             shed: open.action()?,
+            established: open.established()?,
             open: open.rule()?,
             half_open: required("half_open", self.half_open.as_ref())?.rule()?,
             ramp: required("recovery", self.recovery.as_ref())?.rule()?,

@@ -34,6 +34,17 @@ pub enum ShedAction {
     Redirect(Errno),
 }
 
+/// What becomes of the connections there are when a breaker opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Established {
+    /// They stay.
+    Keep,
+    /// Those on which nothing is under way are ended.
+    Drain,
+    /// All are ended.
+    Reset,
+}
+
 /// How long a trip lasts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenRule {
@@ -182,6 +193,8 @@ pub struct Policy {
     pub trip: Vec<TripRule>,
     /// What happens to connects while it is open.
     pub shed: ShedAction,
+    /// What becomes of the connections there are.
+    pub established: Established,
     /// How long it stays open.
     pub open: OpenRule,
     /// How it probes.

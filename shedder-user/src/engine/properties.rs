@@ -9,8 +9,8 @@ use shedder_common::time::Monotonic;
 use super::scenarios::{failure_share, policy};
 use super::window::Windows;
 use super::{
-    CellId, Counts, Engine, NodeRules, Notice, Sample, Span, State, Strategy as Trip, Transition,
-    Unfinished,
+    CellId, Counts, Engine, Established, NodeRules, Notice, Sample, Span, State, Strategy as Trip,
+    Transition, Unfinished,
 };
 
 mod inputs;
@@ -112,6 +112,23 @@ proptest! {
                     assert_eq!((directive.tokens, directive.admit_permille), (None, 0));
                     assert!(view.next.expect("open ends").at > now);
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn connections_are_ended_only_where_connects_are_refused(operations in operations()) {
+        let mut policy = full_policy();
+        policy.established = Established::Reset;
+        play_on(engine(policy, NodeRules::default()), &operations, |engine, now| {
+            for cell in cells() {
+                let state = engine.view(cell, now).expect("it exists").state;
+                let directive = engine.directive(cell, now).expect("it exists");
+                let is_open = matches!(state, State::Open | State::ForcedOpen);
+                let sheds = directive.shed.is_some() && !directive.observe;
+                let ends = directive.established == Established::Reset;
+                assert!(!ends || is_open && sheds, "{state} {directive:?}");
+                assert!(ends || !sheds || state != State::Open, "{state} {directive:?}");
             }
         });
     }

@@ -9,9 +9,9 @@ use shedder_common::histogram::bucket;
 use shedder_common::time::Monotonic;
 
 use super::{
-    Admission, Buckets, CellId, Counts, Engine, Force, Growth, HalfOpenRule, Limit, Lone, Mode,
-    NodeRules, OnFailure, OpenRule, Place, Policy, RampRule, Rule, SafetyRule, Sample, ScopeRule,
-    ShedAction, Signal, Span, Strategy, ThrottleRule, TripRule, Unfinished,
+    Admission, Buckets, CellId, Counts, Engine, Established, Force, Growth, HalfOpenRule, Limit,
+    Lone, Mode, NodeRules, OnFailure, OpenRule, Place, Policy, RampRule, Rule, SafetyRule, Sample,
+    ScopeRule, ShedAction, Signal, Span, Strategy, ThrottleRule, TripRule, Unfinished,
 };
 
 mod boundaries;
@@ -34,6 +34,7 @@ pub(super) fn policy(trip: Vec<Strategy>) -> Policy {
         mode: Mode::Enforce,
         trip: trip.into_iter().map(|strategy| TripRule::opens(Rule::One(strategy))).collect(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
+        established: Established::Keep,
         open: OpenRule {
             base: Duration::from_secs(1),
             max: Duration::from_secs(8),

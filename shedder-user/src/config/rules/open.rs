@@ -1,10 +1,10 @@
-//! `open`: what happens to connects while a breaker is open, and for how long it is.
+//! `open`: what happens to connects and connections while a breaker is open, and for how long it is.
 
 use super::super::error::Complaint;
 use super::super::value::{At, Refusal, Time, permille, words};
 use super::layer::layer;
 use super::required;
-use crate::engine::{Growth, OpenRule, ShedAction};
+use crate::engine::{Established, Growth, OpenRule, ShedAction};
 
 layer! {
     /// `open`
@@ -12,6 +12,7 @@ layer! {
         action: At<Action>,
         errno: At<Refusal>,
         delay: Time,
+        established: At<Established>,
         base: Time,
         max: Time,
         growth: At<Shape>,
@@ -32,6 +33,12 @@ words!("action", Action {
     "deny" => Self::Deny,
     "delay" => Self::Delay,
     "redirect" => Self::Redirect,
+});
+
+words!("fate of established connections", Established {
+    "keep" => Self::Keep,
+    "drain" => Self::Drain,
+    "reset" => Self::Reset,
 });
 
 /// How open time grows.
@@ -65,6 +72,10 @@ impl Open {
                 Ok(ShedAction::Delay(milliseconds))
             }
         }
+    }
+
+    pub(super) fn established(&self) -> Result<Established, Complaint> {
+        Ok(required("open.established", self.established.as_ref())?.value)
     }
 
     pub(super) fn rule(&self) -> Result<OpenRule, Complaint> {

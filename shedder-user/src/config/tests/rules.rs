@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::engine::{
-    Admission, CloseGate, Growth, Limit, Lone, Measure, OnFailure, Response, ScopeRule, Signal,
-    Span,
+    Admission, CloseGate, Established, Growth, Limit, Lone, Measure, OnFailure, Response,
+    ScopeRule, Signal, Span,
 };
 
 #[test]
@@ -13,7 +13,7 @@ fn a_policy_can_say_everything() {
         trip.without = ["consecutive", "failure_share"]
         trip.all = { consecutive = 2, latency = { signal = "connect", over_usual = { times = 2, learn = { half_life = "1m" } }, last = 100, for = 2 }, for = 3, every = "1s", then = "throttle" }
         trip.outlier = { measure = "response", quantile = 0.5, for = 4, then = "alarm" }
-        open = { action = "redirect", errno = "EHOSTUNREACH", growth = "linear" }
+        open = { action = "redirect", errno = "EHOSTUNREACH", established = "drain", growth = "linear" }
         half_open = { admit = "tokens", tokens = 1, successes = 5, on_failure = "restart", refill = "2s", success_share = 0.9, quantile = 0.5, at_most = "1s" }
         throttle.max_shed = 0.5
         safety = { lone = "open", scope = "cell", panic_percent = 80, false_refusals = 0 }
@@ -43,6 +43,7 @@ fn a_policy_can_say_everything() {
     };
     assert_eq!((learn.half_life, *window), (Duration::from_mins(1), Span::Count(100)));
     assert!(matches!(policy.shed, ShedAction::Redirect(_)));
+    assert_eq!(policy.established, Established::Drain);
     assert_eq!(policy.open.growth, Growth::Linear);
     assert_eq!(policy.half_open.admission, Admission::Tokens(1));
     assert_eq!(policy.half_open.on_failure, OnFailure::Restart);
@@ -139,6 +140,10 @@ const BAD: &[(&str, &str)] = &[
     (
         "open.growth = \"cubic\"",
         "10:15: \"cubic\" is no growth; use exponential, linear or constant",
+    ),
+    (
+        "open.established = \"kill\"",
+        "\"kill\" is no fate of established connections; use keep, drain or reset",
     ),
     ("open.factor = 0.5", "10:15: open.factor is 0.5, outside 1 to 10"),
     ("open.base = \"2m\"", "10:13: open.max is 60s, less than open.base, which is 120s"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
-use super::super::policy::{Admission, Mode, Policy, ShedAction};
+use super::super::policy::{Admission, Established, Mode, Policy, ShedAction};
 use super::super::transition::{Cause, Change, Next, Restraint, Scope};
 use super::super::window::Summary;
 use super::super::{Force, State};
@@ -18,6 +18,8 @@ pub struct Directive {
     pub shed: Option<ShedAction>,
     /// Count only.
     pub observe: bool,
+    /// What is to become of the connections there are.
+    pub established: Established,
     /// Probes to admit in this epoch, in all; nothing when not half-open.
     pub tokens: Option<u32>,
     /// Share admitted besides, in thousandths.
@@ -69,6 +71,7 @@ impl Breaker {
         let passes = Directive {
             shed: None,
             observe: false,
+            established: Established::Keep,
             tokens: None,
             admit_permille: 0,
             burst_limit: None,
@@ -80,11 +83,16 @@ impl Breaker {
             observe: self.mode() == Mode::Observe,
             ..passes
         };
+        let opens = match self.mode() {
+            Mode::Enforce => Directive { established: self.policy.established, ..sheds },
+            // Not by order either: a connection that is ended cannot be given back.
+            Mode::Observe => sheds,
+        };
         match (self.overlay.map(|overlay| overlay.force), &self.stage) {
             (Some(Force::Closed), _) | (None, Stage::Closed) => passes,
             // An operator's order acts, whatever the policy's mode.
-            (Some(Force::Open), _) => Directive { observe: false, ..sheds },
-            (None, Stage::Open { .. }) => sheds,
+            (Some(Force::Open), _) => Directive { observe: false, ..opens },
+            (None, Stage::Open { .. }) => opens,
             (None, Stage::HalfOpen(probing)) => match self.policy.half_open.admission {
                 Admission::Tokens(tokens) => {
                     Directive { tokens: Some(probing.tokens(tokens)), ..sheds }

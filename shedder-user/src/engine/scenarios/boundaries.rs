@@ -180,6 +180,29 @@ fn an_order_acts_although_the_policy_observes() {
     assert_eq!(acts(&stage, 100), Some(true));
 }
 
+/// Connections are ended by a policy that enforces, while everything is shed, and then only.
+#[test]
+fn connections_end_only_while_an_enforced_breaker_is_open() {
+    let timeline = "0 .\n 100 fail 5\n 1100 .\n 1200 probe 3 2 0\n 2000 open 1000\n 2100 hold 1000";
+    let ended = |mode| {
+        let policy = Policy { mode, established: Established::Drain, ..consecutive() };
+        let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+        timeline
+            .lines()
+            .map(|line| {
+                stage.play(line);
+                let (time, _) = line.trim().split_once(' ').expect("a time");
+                let now = at(time.parse().expect("milliseconds"));
+                stage.engine.directive(CELL, now).expect("it exists").established
+                    == Established::Drain
+            })
+            .collect::<Vec<_>>()
+    };
+    // Closed, open, half-open, recovering, and by order open and closed.
+    assert_eq!(ended(Mode::Enforce), [false, true, false, false, true, false]);
+    assert_eq!(ended(Mode::Observe), [false; 6]);
+}
+
 /// The kernel reports runs of the length that matters: half of it while traffic returns, but never
 /// a failure alone, unless the rule asks for no more.
 #[test]

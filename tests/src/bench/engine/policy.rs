@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use shedder_common::errno::Errno;
 use shedder_user::engine::{
-    Admission, Growth, HalfOpenRule, Limit, Lone, Mode, OnFailure, OpenRule, Policy, RampRule,
-    Rule, SafetyRule, ScopeRule, ShedAction, Signal, Span, Strategy, ThrottleRule, TripRule,
+    Admission, Established, Growth, HalfOpenRule, Limit, Lone, Mode, OnFailure, OpenRule, Policy,
+    RampRule, Rule, SafetyRule, ScopeRule, ShedAction, Signal, Span, Strategy, ThrottleRule,
+    TripRule,
 };
 
 /// Five failures in a row; half of the outcomes of ten seconds, with confidence; half of the
@@ -41,6 +42,7 @@ pub(super) fn policy() -> Result<Arc<Policy>> {
         mode: Mode::Enforce,
         trip: strategies.map(|strategy| TripRule::opens(Rule::One(strategy))).into(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
+        established: Established::Keep,
         open: OpenRule {
             base: Duration::from_secs(1),
             max: Duration::from_mins(1),
