@@ -6,6 +6,7 @@
 mod attachment;
 mod cause;
 mod cgroup2;
+pub mod connections;
 pub mod features;
 mod hook;
 mod layout;

@@ -106,7 +106,7 @@ fn capabilities() -> Finding {
     }
 }
 
-/// Tries every program, then the timer a hold needs.
+/// Tries every program, then what ends connections, and the timer a hold needs.
 fn programs() -> Vec<Finding> {
     let mut kernel =
         match Kernel::load(&LoadOptions { slots: 64, round_trips: false, debug: false }) {
@@ -125,6 +125,9 @@ fn programs() -> Vec<Finding> {
     for degradation in kernel.features().degradations() {
         let text = degradation.to_string();
         findings.push(Finding { verdict: Verdict::Limited, what: "feature", text });
+    }
+    if kernel.features().connections.is_ok() {
+        findings.push(good("connections", "established ones can be ended, as one was"));
     }
     findings.push(match kernel.jiffies_per_second() {
         Some(per_second) => good(

@@ -5,7 +5,7 @@ use std::fmt;
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported};
 
-use super::layout;
+use super::{connections, layout};
 
 /// What was found.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Features {
     pub return_value: bool,
     /// Offset of `sk_err`, or why it is unknown; without it some failures look alike.
     pub sk_err_offset: Result<u32, layout::LayoutError>,
+    /// Established connections can be ended, or why not; without it they are kept.
+    pub connections: Result<(), connections::Unsupported>,
 }
 
 /// Something a kernel lacks, and what that means.
@@ -30,7 +32,11 @@ impl Features {
     pub fn probe() -> Self {
         let return_value =
             is_helper_supported(ProgramType::CgroupSockAddr, BpfHelper::BPF_FUNC_set_retval);
-        Self { return_value: return_value.unwrap_or(false), sk_err_offset: layout::sk_err_offset() }
+        Self {
+            return_value: return_value.unwrap_or(false),
+            sk_err_offset: layout::sk_err_offset(),
+            connections: connections::probe(),
+        }
     }
 
     /// Everything missing.
@@ -48,6 +54,14 @@ impl Features {
                 feature: "sk_err",
                 consequence: format!(
                     "{error}; unreachable hosts and callers that give up are told apart by time alone"
+                ),
+            });
+        }
+        if let Err(error) = &self.connections {
+            missing.push(Degradation {
+                feature: "SOCK_DESTROY",
+                consequence: format!(
+                    "{error}; established connections are kept, whatever open.established says"
                 ),
             });
         }
