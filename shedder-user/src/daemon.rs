@@ -5,6 +5,7 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod established;
 mod explain;
 mod guard;
 mod journal;
@@ -39,6 +40,7 @@ use crate::kernel::Kernel;
 pub use self::start::{Plan, RunOptions, check, require_privileges};
 
 use self::cells::Cells;
+use self::established::Endings;
 use self::guard::Guard;
 use self::journal::Journal;
 use self::names::Resolved;
@@ -52,6 +54,7 @@ struct Daemon {
     engine: Engine,
     cells: Cells,
     guard: Guard,
+    endings: Endings,
     journal: Journal,
     refusals: Refusals,
     /// Jiffies in a second; nothing when no policy holds connects.
@@ -185,6 +188,7 @@ impl Daemon {
             let cell = notice.cell().and_then(|id| self.cells.by_id(id));
             self.journal.notice(&self.config, cell, &notice);
         }
+        established::advance(self, now);
     }
 
     /// Takes what is in the ring, but no more than what leaves time for verdicts to be renewed.

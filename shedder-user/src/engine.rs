@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
+pub(crate) use self::backoff::Chance;
 pub use self::baseline::LearnRule;
 pub use self::breaker::{Directive, View};
 pub use self::evidence::{Buckets, Counts, Sample, Unfinished};

@@ -54,6 +54,9 @@ pub struct Breaker {
     pub allowed_total: u64,
     /// Connects that enforcing would have shed.
     pub would_shed_total: u64,
+    /// Established connections ended because it was open.
+    #[serde(default)]
+    pub destroyed: u64,
     /// Connects a second, over the last second or so.
     pub connects_per_second: f64,
     /// Trips remembered; the open time grows with each.
@@ -370,6 +373,25 @@ pub enum EventKind {
         notice: String,
         /// The breaker it is about, or one of those.
         breaker: Option<BreakerName>,
+    },
+    /// A breaker is open, and by its policy the connections there are get ended; or that is over.
+    Established {
+        /// Who calls.
+        caller: String,
+        /// What is called.
+        service: String,
+        /// Address and port.
+        endpoint: String,
+        /// `drain` or `reset`.
+        fate: String,
+        /// Whether it is over: nothing is left, or the breaker is no longer open.
+        over: bool,
+        /// Connections there were when the breaker opened.
+        connections: u64,
+        /// Those ended by now.
+        destroyed: u64,
+        /// Those still there; the others ended by themselves.
+        left: u64,
     },
     /// An endpoint got a breaker.
     Discovered {

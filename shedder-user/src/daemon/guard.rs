@@ -1,6 +1,7 @@
 //! Which cgroups are guarded, followed as they come and go.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::bail;
 
@@ -55,6 +56,12 @@ impl Guard {
     /// Guarded paths and the callers they belong to.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
         self.attached.iter().map(|(path, guarded)| (path.as_str(), guarded.caller))
+    }
+
+    /// The directories of a caller's guarded cgroups.
+    pub(super) fn directories(&self, caller: usize) -> Vec<PathBuf> {
+        let own = self.iter().filter(|(_, owner)| *owner == caller);
+        own.map(|(path, _)| self.cgroup2.mount().join(path.trim_start_matches('/'))).collect()
     }
 
     /// Works out what to guard. A path named without a wildcard must exist.

@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use super::cells::Cell;
+use super::established::Progress;
 use super::guard::Change;
 use super::report;
 use crate::api::Follow;
@@ -100,6 +101,25 @@ impl Journal {
         };
         warn!("{text}");
         self.push(EventKind::Notice { notice: notice.name().to_owned(), breaker: name }, text);
+    }
+
+    pub(super) fn established(&mut self, config: &Config, cell: &Cell, progress: &Progress) {
+        let name = report::name(config, cell);
+        let text =
+            format!("{} calling {} at {}: {progress}", name.caller, name.service, name.endpoint);
+        info!("{text}");
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let kind = EventKind::Established {
+            caller: name.caller,
+            service: name.service,
+            endpoint: name.endpoint,
+            fate: progress.fate().to_owned(),
+            over: progress.is_over,
+            connections: count(progress.connections),
+            destroyed: count(progress.destroyed),
+            left: count(progress.left),
+        };
+        self.push(kind, text);
     }
 
     pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {

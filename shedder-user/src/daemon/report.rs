@@ -53,6 +53,7 @@ pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Br
         burst_shed_total: counters.burst_shed,
         allowed_total: counters.allowed,
         would_shed_total: counters.would_shed,
+        destroyed: daemon.endings.destroyed(cell.id),
         connects_per_second: cell.rate.per_second,
         level: view.level,
         flapping: view.is_flapping,

@@ -8,11 +8,12 @@ use procfs::process::Process;
 use shedder_common::endpoint::EndpointKey;
 use tracing::warn;
 
-use super::Daemon;
 use super::cells::{Cells, caller_id};
+use super::established::Endings;
 use super::guard::Guard;
 use super::journal::Journal;
 use super::refusals::Refusals;
+use super::{Daemon, established};
 use crate::clock;
 use crate::config::{Config, EndpointSpec};
 use crate::engine::{Engine, ShedAction};
@@ -81,6 +82,7 @@ impl Daemon {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
             guard: Guard::new(cgroup2, pins),
+            endings: Endings::default(),
             journal: Journal::new(),
             jiffies_per_second,
             verdicts_until: clock::now(),
@@ -92,6 +94,7 @@ impl Daemon {
             config,
         };
         daemon.journal.started();
+        established::prepare(&mut daemon);
         daemon.add_destinations()?;
         daemon.settle(clock::now());
         let changes = daemon.guard.attach_all(&mut daemon.kernel, &daemon.config, plan.wanted)?;

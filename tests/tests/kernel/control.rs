@@ -96,6 +96,7 @@ fn status_and_events_show_what_people_need() {
         "verdict",
         "shed_total",
         "allowed_total",
+        "destroyed",
         "next",
     ] {
         assert!(!breaker[field].is_null(), "{field} is missing");

@@ -9,6 +9,7 @@ mod bursts;
 mod control;
 mod death;
 mod endings;
+mod established;
 mod evidence;
 mod explain;
 mod fast_open;
