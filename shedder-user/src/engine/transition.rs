@@ -249,6 +249,9 @@ impl fmt::Display for Cause {
             Self::ProbesSucceeded { successes, probes } => {
                 write!(f, "{successes} of {probes} probes succeeded")
             }
+            Self::ProbesFailed { probes: 0, .. } => {
+                f.write_str("no probe came to a result in time")
+            }
             Self::ProbesFailed { failures, unanswered, probes } => {
                 write!(f, "of {probes} probes {failures} failed and {unanswered} had no answer")
             }

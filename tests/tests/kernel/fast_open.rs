@@ -56,7 +56,7 @@ fn a_request_sent_with_the_syn_is_timed() {
     assert_all_answered(&place.call(1, PATIENCE));
     assert_eq!(place.requests_with_syn(), before);
     let outcomes = daemon.breaker(endpoint).expect("it has one").outcomes;
-    let expected = Outcomes { answered: 6, timed_out: 2, reset: 1, ..Outcomes::default() };
+    let expected = Outcomes { answered: 6, timed_out: 2, hung_up: 1, ..Outcomes::default() };
     assert_eq!(outcomes, expected);
 }
 

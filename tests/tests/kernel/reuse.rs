@@ -112,7 +112,7 @@ fn an_answer_elsewhere_is_no_result_of_the_probe() {
     assert!(caller.reconnect(probe, elsewhere.addr(), PATIENCE).expect("it lives").connected());
     assert!(caller.request(probe, PATIENCE).expect("it lives").answered());
 
-    assert_eq!(next_transition(&events), reopened("of 1 probes 0 failed and 1 had no answer"));
+    assert_eq!(next_transition(&events), reopened("no probe came to a result in time"));
 }
 
 /// A probe of an earlier time that answers at last says nothing of the probes there are now.
