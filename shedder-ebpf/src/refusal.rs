@@ -30,7 +30,6 @@ pub struct Refusal<'a> {
 /// Tells of a refusal, if it is one to be told.
 #[inline(always)]
 pub fn tell(refusal: &Refusal<'_>, counters: *mut SlotCounters, socket: *mut bpf_sock) {
-    #[expect(clippy::cast_possible_truncation, reason = "the process is the upper half")]
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let epoch = u32::from(epoch(refusal.word)) + 1;
     // SAFETY: a row of the counter array. That two CPUs both find a refusal to be the first tells of it
