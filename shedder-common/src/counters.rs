@@ -148,10 +148,13 @@ pub struct NodeRow {
     pub verdicts_until_ns: u64,
     /// Written by the daemon: networks the policy covers. At zero no destination is looked up.
     pub networks: u64,
-    /// Written by the daemon: policies that hold connects. At zero no socket is asked for a hold.
-    pub holds: u64,
+    /// Written by the daemon: connects that may be held at once. At zero no policy holds any, and no
+    /// socket is asked.
+    pub max_held: u64,
+    /// Written by the daemon: nanoseconds in a jiffy, where connects are held.
+    pub jiffy_ns: u64,
     /// Zero. What follows is written by the programs, in a cache line of its own.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
     /// Events the ring had no room for.
     pub events_lost: u64,
     /// Destinations announced to the daemon.
@@ -162,8 +165,12 @@ pub struct NodeRow {
     pub redirects_failed: u64,
     /// Holds that could not be set up; the connects went through at once.
     pub holds_failed: u64,
+    /// Holds that were not begun because too many connects were held; these went through at once.
+    pub holds_over: u64,
+    /// Connects held now. Not monotone.
+    pub held: u64,
     /// Zero.
-    pub reserved_too: [u64; 3],
+    pub reserved_too: u64,
 }
 
 const _: () = assert!(size_of::<NodeRow>() == 128);

@@ -34,8 +34,10 @@ pub struct Verdict {
     pub turns_to_skip: u16,
     /// What to measure: [`MEASURE_RTT`], [`MEASURE_CONNECTS_ONLY`].
     pub measure: u16,
+    /// How much longer a hold may be, by chance, in jiffies.
+    pub hold_jitter_jiffies: u32,
     /// Zero.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
@@ -54,6 +56,7 @@ impl Verdict {
         hold_slack_ns: 0,
         turns_to_skip: 0,
         measure: 0,
+        hold_jitter_jiffies: 0,
         reserved: 0,
     };
 }

@@ -5,6 +5,7 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
 use shedder_common::counters::SlotCounters;
@@ -16,7 +17,7 @@ use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
 use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
-use crate::{announce, atomic, flight, node};
+use crate::{announce, atomic, flight, held, node};
 
 /// What the connect program answers.
 #[derive(Clone, Copy)]
@@ -208,6 +209,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     };
     // Of an earlier connect on this socket whose end was not told.
     flight::end(tag);
+    held::end(tag);
     let epoch = verdict::epoch(verdict.word);
     tag.slot = slot;
     tag.started_ns = 0;
@@ -233,12 +235,29 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
         if verdict.hold_jiffies == 0 {
             return node::count(|node| &raw mut node.holds_failed);
         }
-        let hold_ns = u64::from(milliseconds) * 1_000_000;
+        let (extra_jiffies, extra_ns) = jitter(verdict.hold_jitter_jiffies);
+        let hold_ns = u64::from(milliseconds) * 1_000_000 + extra_ns;
         tag.hold = HOLD_PENDING;
-        tag.hold_jiffies = verdict.hold_jiffies;
-        tag.hold_ms = milliseconds;
+        tag.hold_jiffies = verdict.hold_jiffies + extra_jiffies;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 20 s")]
+        let hold_ms = (hold_ns / 1_000_000) as u16;
+        tag.hold_ms = hold_ms;
         tag.hold_until_ns = now_ns() + hold_ns.saturating_sub(u64::from(verdict.hold_slack_ns));
     }
+}
+
+/// By how much this hold is longer than the shortest, so that connects held together do not leave
+/// together: in jiffies and in nanoseconds.
+#[inline(always)]
+fn jitter(most_jiffies: u32) -> (u32, u64) {
+    let Some(node) = NODE.get(0) else { return (0, 0) };
+    if most_jiffies == 0 {
+        return (0, 0);
+    }
+    // SAFETY: the helper has no precondition.
+    let chance = unsafe { bpf_get_prandom_u32() };
+    let extra = chance.checked_rem(most_jiffies.wrapping_add(1)).unwrap_or(0);
+    (extra, u64::from(extra) * node.jiffy_ns)
 }
 
 /// Sends the connect to a sibling and lets the evidence count for the sibling. An unusable target

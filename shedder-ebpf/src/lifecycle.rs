@@ -22,7 +22,7 @@ use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, record, rows
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
 use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
-use crate::{atomic, flight, syn_count};
+use crate::{atomic, flight, held, syn_count};
 
 #[inline(always)]
 pub fn advance(ctx: &SockOpsContext) {
@@ -41,7 +41,7 @@ pub fn advance(ctx: &SockOpsContext) {
 /// The SYN's retransmission timer is the hold.
 #[inline(always)]
 fn answer_timeout(ctx: &SockOpsContext) {
-    if NODE.get(0).is_none_or(|node| node.holds == 0) {
+    if NODE.get(0).is_none_or(|node| node.max_held == 0) {
         return;
     }
     if let Some(tag) = Tag::of(socket(ctx))
@@ -59,9 +59,13 @@ fn begin(ctx: &SockOpsContext) {
     syn_count::give_back(ctx, tag);
     if tag.phase != ADMITTED {
         // The tag is of an earlier connect on this socket, to a destination that had a slot.
+        held::end(tag);
         tag.phase = IDLE;
         tag.hold = HOLD_NONE;
         return;
+    }
+    if tag.hold == HOLD_PENDING {
+        held::begin(tag);
     }
     if tag.hold == HOLD_PENDING {
         syn_count::borrow(ctx, tag);
@@ -241,6 +245,7 @@ fn finish(tag: &mut Tag, end: End, until: u64) {
     tag.phase = IDLE;
     tag.hold = HOLD_NONE;
     flight::end(tag);
+    held::end(tag);
     let Some(rows) = rows(tag) else { return };
     if was_established {
         // SAFETY: a row of the counter array.

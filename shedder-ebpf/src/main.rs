@@ -31,6 +31,7 @@ mod atomic;
 mod connect;
 mod evidence;
 mod flight;
+mod held;
 mod lifecycle;
 mod maps;
 mod node;

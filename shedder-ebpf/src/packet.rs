@@ -13,7 +13,7 @@ use shedder_common::verdict;
 use crate::evidence::{measure, record, rows};
 use crate::settings::now_ns;
 use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
-use crate::{atomic, flight};
+use crate::{atomic, flight, held};
 
 /// A packet on its way out; whether it may go.
 #[inline(always)]
@@ -70,6 +70,7 @@ fn may_connect(tag: &mut Tag) -> bool {
         return false;
     }
     tag.hold = HOLD_PASSED;
+    held::end(tag);
     tag.started_ns = now;
     flight::begin(tag, Kind::Connecting, now);
     true

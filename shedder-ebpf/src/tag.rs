@@ -11,8 +11,8 @@ use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use shedder_common::endpoint::SlotRef;
 use shedder_common::verdict::MEASURE_CONNECTS_ONLY;
 
-use crate::flight;
 use crate::maps::TAGS;
+use crate::{flight, held};
 
 /// The socket-storage value.
 #[repr(C)]
@@ -64,6 +64,10 @@ pub struct Tag {
     pub held_syn_count: u8,
     /// How long the SYN is held, in milliseconds.
     pub hold_ms: u16,
+    /// One while the node counts the connect as held.
+    pub is_held: u8,
+    /// Zero.
+    pub reserved: u8,
     /// What to measure; see [`shedder_common::verdict::Verdict::measure`].
     pub measure: u16,
 }
@@ -107,6 +111,7 @@ impl Tag {
     pub fn forget(socket: *mut bpf_sock) {
         if let Some(tag) = Self::of(socket) {
             flight::end(tag);
+            held::end(tag);
             tag.origin = 0;
             tag.phase = IDLE;
             tag.hold = HOLD_NONE;

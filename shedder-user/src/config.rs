@@ -50,6 +50,8 @@ pub struct Node {
     pub verdict_ttl: Duration,
     /// Endpoints there can be, 1 to 65536.
     pub max_endpoints: u32,
+    /// Connects that may be held at once, at least one.
+    pub max_held: u32,
     /// The control socket.
     pub socket: PathBuf,
     /// The group that may use it, besides root.
@@ -118,6 +120,7 @@ impl Default for Node {
             tick: Duration::from_millis(100),
             verdict_ttl: Duration::from_secs(3),
             max_endpoints: shedder_common::map::DEFAULT_SLOTS,
+            max_held: 1024,
             socket: PathBuf::from(DEFAULT_SOCKET),
             socket_group: None,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),

@@ -95,9 +95,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// Tells the programs that verdicts may hold connects; until then they do not ask.
-    pub fn allow_holds(&mut self) {
-        self.node.store(0, offset_of!(NodeRow, holds), 1);
+    /// Tells the programs that verdicts may hold connects, `most` at once; until then they do not ask.
+    pub fn allow_holds(&mut self, most: u32, jiffies_per_second: u32) {
+        let jiffy_ns = 1_000_000_000_u64.checked_div(jiffies_per_second.into()).unwrap_or(0);
+        self.node.store(0, offset_of!(NodeRow, jiffy_ns), jiffy_ns);
+        self.node.store(0, offset_of!(NodeRow, max_held), most.into());
     }
 
     /// Gives an endpoint a slot, cleared of its earlier tenant.
@@ -134,6 +136,8 @@ impl Kernel {
         map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
         map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
         map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
+        let jitter = offset_of!(Verdict, hold_jitter_jiffies);
+        map.store_u32(row, jitter, verdict.hold_jitter_jiffies);
         map.store_u16(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
         map.store_u16(row, offset_of!(Verdict, measure), verdict.measure);
         map.store_u32(row, offset_of!(Verdict, burst_limit), verdict.burst_limit);

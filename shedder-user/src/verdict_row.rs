@@ -36,7 +36,9 @@ pub(crate) fn row(
     };
     let hold = match action {
         Action::Delay(milliseconds) => {
-            Hold::new(milliseconds, tenant.jiffies_per_second.unwrap_or(0))
+            let hz = tenant.jiffies_per_second.unwrap_or(0);
+            let jitter_jiffies = u32::from(tenant.policy.delay_jitter_ms) * hz / 1000;
+            Hold { jitter_jiffies, ..Hold::new(milliseconds, hz) }
         }
         Action::Allow | Action::Deny(_) | Action::Redirect(_) => Hold::default(),
     };
@@ -52,6 +54,7 @@ pub(crate) fn row(
         turns_to_skip: policy.turns_to_skip.into(),
         hold_jiffies: hold.jiffies,
         hold_slack_ns: hold.slack_ns,
+        hold_jitter_jiffies: hold.jitter_jiffies,
         measure: measure(policy),
         reserved: 0,
     }
@@ -118,6 +121,7 @@ impl Siblings {
 struct Hold {
     jiffies: u32,
     slack_ns: u32,
+    jitter_jiffies: u32,
 }
 
 impl Hold {
@@ -131,7 +135,7 @@ impl Hold {
         // Never more than half of the hold, or a short one would not hold at all.
         let half_ns = u32::from(milliseconds).saturating_mul(500_000);
         let slack_ns = jiffy_ns.saturating_mul(early + 1).min(half_ns);
-        Self { jiffies: wanted - early, slack_ns }
+        Self { jiffies: wanted - early, slack_ns, jitter_jiffies: 0 }
     }
 }
 
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn a_hold_asks_for_half_a_timer_step_less() {
         let hold = |milliseconds| {
-            let Hold { jiffies, slack_ns } = Hold::new(milliseconds, 250);
+            let Hold { jiffies, slack_ns, .. } = Hold::new(milliseconds, 250);
             (jiffies, slack_ns / 1_000_000)
         };
         assert_eq!(hold(4), (1, 2));

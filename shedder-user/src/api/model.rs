@@ -298,6 +298,12 @@ pub struct Node {
     pub untagged: u64,
     /// Redirects and holds that could not be applied; the connects went through.
     pub actions_failed: u64,
+    /// Connects held now.
+    #[serde(default)]
+    pub held: u64,
+    /// Connects that went through at once because too many were held (`max_held`).
+    #[serde(default)]
+    pub holds_over: u64,
     /// What this kernel lacks, in words.
     pub degradations: Vec<String>,
 }

@@ -114,6 +114,7 @@ fn notes(node: &model::Node) {
         (node.events_lost, "kernel events were lost: the ring was full"),
         (node.events_undecodable, "kernel events could not be understood"),
         (node.untagged, "connects went through unmeasured: no memory for their socket"),
+        (node.holds_over, "connects were not held: too many were already (max_held in [node])"),
         (node.actions_failed, "redirects or holds could not be applied; the connects went through"),
     ];
     for (count, text) in counts {

@@ -92,6 +92,7 @@ impl Rules {
             mode,
             trip: required("trip", self.trip.as_ref())?.resolve()?,
             shed: open.action()?,
+            delay_jitter_ms: open.delay_jitter()?,
             established: open.established()?,
             open: open.rule()?,
             half_open: required("half_open", self.half_open.as_ref())?.rule()?,

@@ -85,6 +85,8 @@ fn node(daemon: &Daemon) -> Node {
         events_undecodable: daemon.undecodable,
         untagged: counters.untagged,
         actions_failed: counters.redirects_failed + counters.holds_failed,
+        held: counters.held,
+        holds_over: counters.holds_over,
         degradations: daemon
             .kernel
             .features()

@@ -157,7 +157,7 @@ fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> 
             binding.policy.name
         )
     })?;
-    kernel.allow_holds();
+    kernel.allow_holds(config.node.max_held, per_second);
     Ok(Some(per_second))
 }
 

@@ -193,6 +193,9 @@ pub struct Policy {
     pub trip: Vec<TripRule>,
     /// What happens to connects while it is open.
     pub shed: ShedAction,
+    /// How much longer a hold may be, by chance, in milliseconds, so that connects held together do not
+    /// leave together.
+    pub delay_jitter_ms: u16,
     /// What becomes of the connections there are.
     pub established: Established,
     /// How long it stays open.

@@ -34,6 +34,7 @@ pub(super) fn policy(trip: Vec<Strategy>) -> Policy {
         mode: Mode::Enforce,
         trip: trip.into_iter().map(|strategy| TripRule::opens(Rule::One(strategy))).collect(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
+        delay_jitter_ms: 0,
         established: Established::Keep,
         open: OpenRule {
             base: Duration::from_secs(1),

@@ -1,12 +1,13 @@
 //! What happens to a connect that is shed, other than being denied.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::wire::SynCounter;
 
-use crate::scene::{PATIENCE, assert_all_answered, backend, caller, open, policy};
+use crate::scene::{PATIENCE, WATCH, assert_all_answered, backend, caller, open, policy};
 
 /// AT-25: the hold is as long as configured, one SYN is sent late, and the call succeeds.
 #[test]
@@ -60,6 +61,47 @@ fn redirect_reaches_the_sibling() {
     let calls = caller.call_many(mapped, 5, PATIENCE).expect("it lives");
     assert_all_answered(&calls);
     assert_eq!((good.accepted(), calls[0].peer), (15, Some(mapped)));
+}
+
+/// Held connects leave apart (S3.3).
+#[test]
+fn a_hold_is_lengthened_by_chance() {
+    let (mut caller, cgroup) = caller("jitter");
+    let backend = backend(Behaviour::Healthy);
+    let rules = format!(
+        "{WATCH}open = {{ action = \"delay\", delay = \"20ms\", delay_jitter = \"300ms\" }}"
+    );
+    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], &rules)).expect("it starts");
+    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root may trip");
+    let calls = caller.storm(backend.addr(), 16, PATIENCE).expect("they live");
+    assert_all_answered(&calls);
+    let mut took: Vec<u64> = calls.iter().map(|call| call.connect_us).collect();
+    took.sort_unstable();
+    // Sixteen even draws from 300 ms all lie within 75 ms of each other once in hundreds of millions.
+    assert!(took[0] >= 4_000 && took[15] - took[0] > 75_000, "{took:?}");
+    assert!(took[15] < 320_000 + 32_000 + TOLERANCE_US, "{took:?}");
+}
+
+/// More than may be held at once are not held.
+#[test]
+fn too_many_holds_are_not_begun() {
+    let (mut caller, cgroup) = caller("crowded");
+    let backend = backend(Behaviour::Healthy);
+    let rules = format!("{WATCH}open = {{ action = \"delay\", delay = \"1s\" }}");
+    let text = policy(&cgroup, &[backend.addr()], &rules);
+    let daemon = Daemon::start(&format!("node = {{ max_held = 2 }}\n{text}")).expect("it starts");
+    daemon.succeed(&["trip", &backend.addr().to_string()]).expect("root may trip");
+    let calls = caller.storm(backend.addr(), 8, PATIENCE).expect("they live");
+    assert_all_answered(&calls);
+    let held = calls.iter().filter(|call| call.connect_us > 900_000).count();
+    let node = daemon.status().expect("it answers").node;
+    assert_eq!((held, node.holds_over, node.held), (2, 6, 0));
+    // What was held is given back, also by those that end while they are held.
+    let impatient = Duration::from_millis(30);
+    for _ in 0..4 {
+        assert!(!caller.call(backend.addr(), impatient).expect("it lives").answered());
+    }
+    assert_eq!(daemon.status().expect("it answers").node.held, 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@ layer! {
         action: At<Action>,
         errno: At<Refusal>,
         delay: Time,
+        delay_jitter: Time,
         established: At<Established>,
         base: Time,
         max: Time,
@@ -74,6 +75,16 @@ impl Open {
         }
     }
 
+    /// In milliseconds.
+    pub(super) fn delay_jitter(&self) -> Result<u16, Complaint> {
+        let Some(jitter) = &self.delay_jitter else { return Ok(0) };
+        let milliseconds = u16::try_from(jitter.duration().as_millis()).unwrap_or(u16::MAX);
+        if milliseconds <= MAX_DELAY_JITTER_MS {
+            return Ok(milliseconds);
+        }
+        Err(jitter.complaint("a delay is lengthened by up to 10s"))
+    }
+
     pub(super) fn established(&self) -> Result<Established, Complaint> {
         Ok(required("open.established", self.established.as_ref())?.value)
     }
@@ -95,3 +106,5 @@ impl Open {
         })
     }
 }
+
+const MAX_DELAY_JITTER_MS: u16 = 10_000;

@@ -42,6 +42,7 @@ pub(super) fn policy() -> Result<Arc<Policy>> {
         mode: Mode::Enforce,
         trip: strategies.map(|strategy| TripRule::opens(Rule::One(strategy))).into(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
+        delay_jitter_ms: 0,
         established: Established::Keep,
         open: OpenRule {
             base: Duration::from_secs(1),
