@@ -7,8 +7,9 @@ pub mod connect;
 pub mod engine;
 pub mod server;
 
-mod interrupt;
+mod ground;
 mod machine;
 mod membership;
-mod program_runs;
+mod own_programs;
+mod progress;
 mod statistics;

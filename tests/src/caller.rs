@@ -5,7 +5,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cgroup::Cgroup;
 use crate::netns::NetNs;
+use crate::program;
 
 mod burst;
 mod crowd;
@@ -48,12 +48,12 @@ pub struct Caller {
 impl Caller {
     /// Starts a process in a cgroup.
     pub fn spawn(cgroup: &Cgroup) -> Result<Self> {
-        Self::launch(cgroup, Command::new(program()?))
+        Self::launch(cgroup, Command::new(program::find(PROGRAM)?))
     }
 
     /// Starts a process in a cgroup and a network namespace.
     pub fn spawn_in(cgroup: &Cgroup, namespace: &NetNs) -> Result<Self> {
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(program::find(PROGRAM)?);
         namespace.start_inside(&mut command)?;
         Self::launch(cgroup, command)
     }
@@ -187,23 +187,6 @@ impl Drop for Caller {
 
 fn one(calls: Vec<Call>) -> Result<Call> {
     calls.into_iter().next().context("the caller reported no call")
-}
-
-/// The helper is built with this package, beside the executable or, for a test, one level up.
-fn program() -> Result<PathBuf> {
-    let executable = std::env::current_exe().context("cannot find the current executable")?;
-    executable
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|directory| directory.join(PROGRAM))
-        .find(|path| path.is_file())
-        .with_context(|| {
-            format!(
-                "no {PROGRAM} beside {} or one level up: cargo build -p shedder-tests",
-                executable.display()
-            )
-        })
 }
 
 const PROGRAM: &str = "lab-caller";

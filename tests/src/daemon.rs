@@ -217,11 +217,7 @@ pub fn command(arguments: &[&str], socket: &Path) -> Result<Command> {
 
 /// The `shedder` binary beside the running one.
 pub fn program() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let directories = own.ancestors().skip(1).take(2);
-    directories.map(|directory| directory.join("shedder")).find(|path| path.is_file()).with_context(
-        || format!("there is no shedder beside {}; run `cargo xtask build --debug`", own.display()),
-    )
+    crate::program::find("shedder")
 }
 
 /// Long enough for anything that is going to happen at all, on a busy machine.

@@ -4,7 +4,6 @@
 //! Invariant: every figure shown is measured on real processes in this run, and everything that
 //! was made is gone before [`run`] returns.
 
-use std::io::{Write as _, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,9 +12,7 @@ use clap::Parser;
 
 mod director;
 mod figures;
-mod interrupt;
 mod live;
-mod needs;
 mod population;
 mod record;
 mod screen;
@@ -28,6 +25,8 @@ use director::Director;
 use figures::Figures;
 use screen::{Mode, Screen};
 use stage::Stage;
+
+use crate::{daemon, interrupt, program};
 
 /// Shows what shedder does for the callers of three backends that fail one after another: by
 /// refusing, by being slow, by hanging.
@@ -48,15 +47,8 @@ pub struct Options {
 /// Plays the demo. The status is 1 for a failure, which is explained on standard error, and
 /// 128 and the signal's number when a signal ended it.
 pub fn run(options: &Options) -> ExitCode {
-    let Err(error) = needs::check().and_then(|()| play(options)) else {
-        return ExitCode::SUCCESS;
-    };
-    if let Some(signal) = interrupt::behind_failure() {
-        return ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX));
-    }
-    // There is nobody left to tell when standard error is closed.
-    drop(writeln!(stderr(), "demo: {error:#}"));
-    ExitCode::FAILURE
+    let ready = program::check_needs().and_then(|()| daemon::program().map(drop));
+    program::exit_code("demo", ready.and_then(|()| play(options)))
 }
 
 fn play(options: &Options) -> Result<()> {

@@ -15,4 +15,6 @@ pub mod netns;
 pub mod wire;
 
 mod clock;
+mod interrupt;
+mod program;
 mod readiness;

@@ -3,7 +3,6 @@
 //!
 //! Invariant: nothing of the kernel is touched and nothing needs root.
 
-use std::io::{IsTerminal, stderr};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
@@ -11,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::machine::{self, Machine};
+use super::progress;
 
 mod behind;
 mod contest;
@@ -94,17 +94,17 @@ fn measure(options: &Options) -> Result<Report> {
     // A thread of its own, so that the traces are not played on one CPU only.
     let costs = thread::spawn(move || {
         machine::pin_to(cpu)?;
-        announce("memory");
+        progress::measuring("memory");
         // First, while the heap holds nothing that could be used again.
         let memory = memory::weigh()?;
-        announce("ticks");
+        progress::measuring("ticks");
         let ticks = ticks::measure(rounds)?;
-        announce("outcomes");
+        progress::measuring("outcomes");
         Ok::<_, anyhow::Error>((memory, ticks, outcomes::measure(rounds)?))
     });
     let (memory, ticks, outcomes) =
         costs.join().map_err(|_panic| anyhow!("measuring panicked"))??;
-    announce("decisions");
+    progress::measuring("decisions");
     let contests = contest::play_all(options.seed)?;
     Ok(Report {
         machine: Machine::describe()?,
@@ -136,11 +136,4 @@ fn targets(ticks: &[TickFigures], [fresh, ..]: &[Weight; 3]) -> Result<Vec<Targe
         target("a tick, 65536 breakers, 1 % busy", tick.total_us.median / 1000.0, "ms", 5.0),
         target("a fresh idle breaker", fresh.into(), "bytes", 512.0),
     ])
-}
-
-#[expect(clippy::print_stderr, reason = "says what takes so long, to people only")]
-fn announce(what: &str) {
-    if stderr().is_terminal() {
-        eprintln!("measuring {what} ...");
-    }
 }

@@ -15,6 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::machine;
 use crate::netns::NetNs;
+use crate::program;
 
 /// What the server process is told.
 #[derive(Clone, Copy, Debug, Args)]
@@ -66,9 +67,8 @@ pub(super) struct Server {
 impl Server {
     /// Starts it in a network namespace, in the cgroup this process is in.
     pub(super) fn start(namespace: &NetNs, options: Options) -> Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut command = Command::new(program);
-        command.args(["server", "--cpu", &options.cpu.to_string()]);
+        let mut command = Command::new(program::find("lab-server")?);
+        command.args(["--cpu", &options.cpu.to_string()]);
         command.args(["--client-cpu", &options.client_cpu.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // Ctrl-C is for its client, which still needs it to finish a round.

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use shedder_tests::bench::{connect, engine, server};
+use shedder_tests::bench::{connect, engine};
 
 /// Measures what shedder costs on this machine.
 #[derive(Debug, Parser)]
@@ -19,15 +19,11 @@ enum Chore {
     Connect(connect::Options),
     /// A tick, a breaker's memory, and decisions, next to other circuit breakers.
     Engine(engine::Options),
-    /// The server the other chores start; it ends when its standard input does.
-    #[command(hide = true)]
-    Server(server::Options),
 }
 
 fn main() -> Result<()> {
     match Bench::parse().chore {
         Chore::Connect(options) => connect::run(&options),
         Chore::Engine(options) => engine::run(&options),
-        Chore::Server(options) => server::serve(&options),
     }
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use shedder_user::api::model::{Breaker, Event, EventKind};
 
-use super::interrupt;
 use super::live::{BackendRow, Frame};
 use super::screen::Screen;
 use super::script::{ACTS, Act, LETTERS};
 use super::stage::Stage;
 use crate::backend::Behaviour;
 use crate::clock::{now, remaining};
+use crate::interrupt;
 
 /// Plays once.
 #[derive(Debug)]

@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 
-use super::interrupt;
 use super::population::Population;
 use super::record::ClientCall;
 use super::script::{LETTERS, RULES};
 use crate::backend::{Backend, Behaviour};
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Events};
+use crate::interrupt;
 
 /// The whole set. Dropped in the order of its fields.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Invariant: the first arm of a comparison is not attached, and the others are told as a ratio
 //! to it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::operation::{Kind, Operation};
 use crate::bench::server::{ACCEPTING_PORT, ANSWERING_PORT, CLOSED_PORT, NEAR_ANSWERING_PORT};
@@ -19,7 +19,7 @@ pub(super) struct Comparison {
 
 /// One way of doing an operation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arm {
+pub(in crate::bench) struct Arm {
     pub(super) name: &'static str,
     /// Whom the programs are attached for; nothing when they are not attached.
     pub(super) attached_for: Option<u32>,
@@ -41,7 +41,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
         target: Some(1.05),
         arms: &[
             Arm::plain("not attached", Kind::ConnectAndClose, GUARDED),
-            Arm::attached("attached, guarded", Kind::ConnectAndClose, GUARDED),
+            ALLOWED_CONNECT,
             Arm::attached("attached, no slot", Kind::ConnectAndClose, WITHOUT_SLOT),
             Arm::idle("attached, for nobody", Kind::ConnectAndClose, GUARDED),
         ],
@@ -58,10 +58,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     Comparison {
         title: "request/response of 64 bytes, on one CPU",
         target: Some(1.03),
-        arms: &[
-            Arm::plain("not attached", Kind::RequestResponse, NEAR_ANSWERING),
-            Arm::attached("attached, guarded", Kind::RequestResponse, NEAR_ANSWERING),
-        ],
+        arms: &[Arm::plain("not attached", Kind::RequestResponse, NEAR_ANSWERING), REQUEST],
     },
     Comparison {
         title: "request/response of 64 bytes, between two CPUs",
@@ -76,35 +73,46 @@ pub(super) const COMPARISONS: &[Comparison] = &[
         target: Some(0.6),
         arms: &[
             Arm::plain("by the kernel, not attached", Kind::RefusedConnect, REFUSED),
-            Arm::attached("by verdict, attached", Kind::RefusedConnect, REFUSED),
+            REFUSED_CONNECT,
         ],
     },
 ];
 
-/// A route for the endpoints of the connects over which the end of a connection is acknowledged
-/// at once: left to a timer, all acknowledgements of a jiffy would fall into one operation.
-pub(super) const PROMPT_ROUTE: &str =
-    "route add local 127.1.0.0/16 dev lo table local src 127.1.0.1 quickack 1";
+/// A connect that finds a verdict, which lets it through.
+pub(in crate::bench) const ALLOWED_CONNECT: Arm =
+    Arm::attached("attached, guarded", Kind::ConnectAndClose, GUARDED);
+/// The same by an IPv6 socket.
+pub(in crate::bench) const ALLOWED_CONNECT_BY_IPV6: Arm =
+    Arm::attached("attached, guarded", Kind::ConnectAndClose, GUARDED_AS_IPV6);
+/// A connect that finds a verdict, which refuses it.
+pub(in crate::bench) const REFUSED_CONNECT: Arm =
+    Arm::attached("by verdict, attached", Kind::RefusedConnect, REFUSED);
+/// A request and its answer on a guarded connection.
+pub(in crate::bench) const REQUEST: Arm =
+    Arm::attached("attached, guarded", Kind::RequestResponse, NEAR_ANSWERING);
 
 /// The endpoints with a slot that allows.
-pub(super) const ALLOWED: [SocketAddrV4; 3] = [GUARDED, ANSWERING, NEAR_ANSWERING];
+pub(super) const ALLOWED: [SocketAddr; 3] = [GUARDED, ANSWERING, NEAR_ANSWERING];
 /// The endpoint with a slot that denies.
-pub(super) const REFUSED: SocketAddrV4 =
-    SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), CLOSED_PORT);
+pub(super) const REFUSED: SocketAddr = endpoint(Ipv4Addr::new(127, 0, 0, 2), CLOSED_PORT);
 
 impl Arm {
-    const fn plain(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+    const fn plain(name: &'static str, kind: Kind, endpoint: SocketAddr) -> Self {
         Self { name, attached_for: None, operation: Operation { kind, endpoint } }
     }
 
     /// The programs run and leave at once: what the kernel asks for running them.
-    const fn idle(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+    const fn idle(name: &'static str, kind: Kind, endpoint: SocketAddr) -> Self {
         Self { name, attached_for: Some(NOBODY), operation: Operation { kind, endpoint } }
     }
 
-    const fn attached(name: &'static str, kind: Kind, endpoint: SocketAddrV4) -> Self {
+    const fn attached(name: &'static str, kind: Kind, endpoint: SocketAddr) -> Self {
         Self { name, attached_for: Some(CALLER), operation: Operation { kind, endpoint } }
     }
+}
+
+const fn endpoint(address: Ipv4Addr, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(address), port)
 }
 
 /// The caller the slots belong to.
@@ -112,8 +120,9 @@ pub(super) const CALLER: u32 = 1;
 /// The programs take this for a cgroup the daemon has not named yet.
 const NOBODY: u32 = 0;
 
-const GUARDED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 2), ACCEPTING_PORT);
-const WITHOUT_SLOT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 3), ACCEPTING_PORT);
-const NEAR_ANSWERING: SocketAddrV4 =
-    SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), NEAR_ANSWERING_PORT);
-const ANSWERING: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), ANSWERING_PORT);
+const GUARDED: SocketAddr = endpoint(Ipv4Addr::new(127, 1, 0, 2), ACCEPTING_PORT);
+const GUARDED_AS_IPV6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv4Addr::new(127, 1, 0, 2).to_ipv6_mapped()), ACCEPTING_PORT);
+const WITHOUT_SLOT: SocketAddr = endpoint(Ipv4Addr::new(127, 1, 0, 3), ACCEPTING_PORT);
+const NEAR_ANSWERING: SocketAddr = endpoint(Ipv4Addr::new(127, 0, 0, 2), NEAR_ANSWERING_PORT);
+const ANSWERING: SocketAddr = endpoint(Ipv4Addr::new(127, 0, 0, 2), ANSWERING_PORT);

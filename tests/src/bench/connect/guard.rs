@@ -17,7 +17,7 @@ use crate::cgroup::Cgroup;
 
 /// The loaded programs and the cgroup they are for.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(in crate::bench) struct Guard {
     kernel: Kernel,
     hierarchy: Cgroup2,
     cgroup: String,
@@ -25,7 +25,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Loads the programs and publishes the verdicts; nothing is attached yet.
-    pub(super) fn load(cgroup: &Cgroup) -> Result<Self> {
+    pub(in crate::bench) fn load(cgroup: &Cgroup) -> Result<Self> {
         let mut kernel =
             Kernel::load(&LoadOptions { slots: SLOTS, round_trips: false, debug: false })?;
         kernel.keep_verdicts_until(now().plus(Duration::from_hours(24)));
@@ -37,7 +37,7 @@ impl Guard {
         let allow = VerdictWord { on_burst: true, ..deny };
         let allowed = ALLOWED.map(|endpoint| (endpoint, allow));
         for (endpoint, word) in allowed.into_iter().chain([(REFUSED, deny)]) {
-            let slot = kernel.add_slot(EndpointKey::new(CALLER, endpoint.into()))?;
+            let slot = kernel.add_slot(EndpointKey::new(CALLER, endpoint))?;
             let verdict = Verdict {
                 word: word.pack(),
                 caller_timeout_ns: nanos(Duration::from_secs(1)),

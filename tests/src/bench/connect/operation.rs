@@ -3,7 +3,7 @@
 //! Invariant: what an operation does and how it is timed does not depend on its arm.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, bail, ensure};
 use shedder_common::time::Monotonic;
@@ -14,14 +14,14 @@ use crate::bench::server::MESSAGE_BYTES;
 
 /// Something a client does with an endpoint, over and over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Operation {
-    pub(super) kind: Kind,
-    pub(super) endpoint: SocketAddrV4,
+pub(in crate::bench) struct Operation {
+    pub(in crate::bench) kind: Kind,
+    pub(in crate::bench) endpoint: SocketAddr,
 }
 
 /// What is done, and which part of it is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::bench) enum Kind {
     /// Connect and close are timed together.
     ConnectAndClose,
     /// Connect is timed, close is done.
@@ -37,6 +37,7 @@ pub(super) enum Kind {
 pub(super) struct Client {
     kind: Kind,
     address: SockAddr,
+    domain: Domain,
     /// The connection of [`Kind::RequestResponse`].
     stream: Option<TcpStream>,
 }
@@ -52,7 +53,7 @@ impl Client {
         } else {
             None
         };
-        Ok(Self { kind, address: endpoint.into(), stream })
+        Ok(Self { kind, address: endpoint.into(), domain: Domain::for_address(endpoint), stream })
     }
 
     /// Does it once; how many nanoseconds that took.
@@ -66,7 +67,7 @@ impl Client {
     }
 
     fn connect_and_close(&self) -> Result<u64> {
-        let socket = socket()?;
+        let socket = self.socket()?;
         let start = now();
         socket.connect(&self.address).context(REFUSED)?;
         drop(socket);
@@ -74,7 +75,7 @@ impl Client {
     }
 
     fn connect(&self) -> Result<u64> {
-        let socket = socket()?;
+        let socket = self.socket()?;
         let start = now();
         socket.connect(&self.address).context(REFUSED)?;
         Ok(since(start))
@@ -91,7 +92,7 @@ impl Client {
 
     fn be_refused(&self) -> Result<u64> {
         let start = now();
-        let socket = socket()?;
+        let socket = self.socket()?;
         let result = socket.connect(&self.address);
         drop(socket);
         let elapsed = since(start);
@@ -102,10 +103,10 @@ impl Client {
         );
         Ok(elapsed)
     }
-}
 
-fn socket() -> Result<Socket> {
-    Socket::new(Domain::IPV4, Type::STREAM, None).context("cannot make a socket")
+    fn socket(&self) -> Result<Socket> {
+        Socket::new(self.domain, Type::STREAM, None).context("cannot make a socket")
+    }
 }
 
 fn since(start: Monotonic) -> u64 {

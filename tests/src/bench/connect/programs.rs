@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::comparison::{Arm, COMPARISONS};
 use super::guard::Guard;
 use super::operation::Client;
-use super::rounds::{Limits, warm_up};
-use crate::bench::interrupt;
-use crate::bench::program_runs::{ProgramRuns, Runs};
+use super::rounds::warm_up;
+use crate::bench::own_programs::{OwnPrograms, Runs};
 use crate::bench::server::Server;
 use crate::bench::statistics::{Spread, figure};
+use crate::interrupt;
 
 /// What the programs do for one operation.
 #[derive(Clone, Debug, Serialize)]
@@ -24,47 +24,54 @@ pub(super) struct OperationRuns {
 /// What one program does for one operation: medians of several passes, so that an interrupt in
 /// the middle of a run does not show.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct ProgramShare {
-    pub(super) hook: &'static str,
-    pub(super) runs_per_operation: f64,
+pub(in crate::bench) struct ProgramShare {
+    pub(in crate::bench) hook: &'static str,
+    pub(in crate::bench) runs_per_operation: f64,
     /// Zero when it did not run.
-    pub(super) nanoseconds_per_run: f64,
+    pub(in crate::bench) nanoseconds_per_run: f64,
 }
 
 /// Counts every attached arm by itself.
 pub(super) fn count(
     guard: &mut Guard,
-    programs: &ProgramRuns,
-    limits: &Limits,
+    programs: &OwnPrograms,
+    operations: usize,
 ) -> Result<Vec<OperationRuns>> {
     let mut counted = Vec::new();
     for comparison in COMPARISONS {
-        for arm in comparison.arms {
-            let Some(caller) = arm.attached_for else { continue };
-            let passes: Result<Vec<Vec<Runs>>> =
-                (0..PASSES).map(|_| one_pass(guard, programs, arm, caller, limits)).collect();
+        for arm in comparison.arms.iter().filter(|arm| arm.attached_for.is_some()) {
             counted.push(OperationRuns {
                 operation: format!("{}: {}", comparison.title, arm.name),
-                programs: shares(&passes?, limits.operations)?,
+                programs: of_arm(guard, programs, arm, operations)?,
             });
         }
     }
     Ok(counted)
 }
 
+/// Counts one arm, attached as it asks for.
+pub(in crate::bench) fn of_arm(
+    guard: &mut Guard,
+    programs: &OwnPrograms,
+    arm: &Arm,
+    operations: usize,
+) -> Result<Vec<ProgramShare>> {
+    let passes: Result<Vec<Vec<Runs>>> =
+        (0..PASSES).map(|_| one_pass(guard, programs, arm, operations)).collect();
+    shares(&passes?, operations)
+}
+
 fn one_pass(
     guard: &mut Guard,
-    programs: &ProgramRuns,
+    programs: &OwnPrograms,
     arm: &Arm,
-    caller: u32,
-    limits: &Limits,
+    operations: usize,
 ) -> Result<Vec<Runs>> {
     interrupt::check()?;
-    let attachment = guard.attach(caller)?;
+    let attachment = arm.attached_for.map(|caller| guard.attach(caller)).transpose()?;
     let mut client = Client::new(&arm.operation)?;
-    warm_up(&mut client, limits.operations)?;
-    let runs =
-        programs.during(|| (0..limits.operations).try_for_each(|_| client.once().map(drop)))?;
+    warm_up(&mut client, operations)?;
+    let runs = programs.during(|| (0..operations).try_for_each(|_| client.once().map(drop)))?;
     drop((client, attachment));
     Server::settle()?;
     Ok(runs)

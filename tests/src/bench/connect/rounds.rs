@@ -11,9 +11,9 @@ use shedder_user::clock::now;
 use super::comparison::{Arm, Comparison};
 use super::guard::Guard;
 use super::operation::{Client, Operation};
-use crate::bench::interrupt;
 use crate::bench::server::Server;
 use crate::bench::statistics::percentile;
+use crate::interrupt;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! How often the programs of this process run, and for how long.
+//! The programs this process has loaded: what the verifier counted, how often they run, for how long.
 //!
 //! Invariant: the programs of other processes are never counted, whatever their names.
 
@@ -6,12 +6,12 @@ use std::fs;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, ensure};
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramInfo, loaded_programs};
 use aya::sys::{Stats, enable_stats};
 
 /// The programs of a loaded kernel, by hook.
 #[derive(Debug)]
-pub(super) struct ProgramRuns {
+pub(super) struct OwnPrograms {
     /// In the order of [`HOOKS`].
     ids: Vec<u32>,
 }
@@ -24,9 +24,9 @@ pub(super) struct Runs {
     pub(super) nanoseconds: u64,
 }
 
-impl ProgramRuns {
-    /// Finds the programs this process has loaded.
-    pub(super) fn of_this_process() -> Result<Self> {
+impl OwnPrograms {
+    /// Finds them in the kernel's list.
+    pub(super) fn find() -> Result<Self> {
         let own = own_program_ids()?;
         let mut named: Vec<(String, u32)> = loaded_programs()
             // Programs of others come and go while the list is read.
@@ -69,15 +69,22 @@ impl ProgramRuns {
 
     /// Runs and nanoseconds since the program was loaded.
     fn totals(&self) -> Result<Vec<(u64, u64)>> {
-        let mut totals = vec![None; self.ids.len()];
+        self.ask(|program| {
+            let nanoseconds = u64::try_from(program.run_time().as_nanos()).unwrap_or(u64::MAX);
+            (program.run_count(), nanoseconds)
+        })
+    }
+
+    /// What the kernel tells of each program, in the order of [`HOOKS`].
+    fn ask<T>(&self, question: impl Fn(&ProgramInfo) -> T) -> Result<Vec<T>> {
+        let mut answers: Vec<Option<T>> = self.ids.iter().map(|_| None).collect();
         for program in loaded_programs().filter_map(Result::ok) {
             if let Some(position) = self.ids.iter().position(|id| *id == program.id()) {
-                let nanoseconds = u64::try_from(program.run_time().as_nanos()).unwrap_or(u64::MAX);
-                totals[position] = Some((program.run_count(), nanoseconds));
+                answers[position] = Some(question(&program));
             }
         }
-        let totals: Option<Vec<_>> = totals.into_iter().collect();
-        totals.context("a program vanished from the kernel's list")
+        let answers: Option<Vec<T>> = answers.into_iter().collect();
+        answers.context("a program vanished from the kernel's list")
     }
 }
 
@@ -96,11 +103,13 @@ fn own_program_ids() -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-/// The hooks, in the order the loader loads them, and the names the kernel shows.
-const HOOKS: [(&str, &str); 5] = [
+/// The hooks, in the order the loader loads them, and the names the kernel shows. The clock is no
+/// hook: the loader runs it.
+const HOOKS: [(&str, &str); 6] = [
     ("connect4", "shedder_connect"),
     ("connect6", "shedder_connect"),
     ("sockops", "shedder_sockops"),
     ("ingress", "shedder_ingress"),
     ("egress", "shedder_egress"),
+    ("clock", "shedder_clock"),
 ];

@@ -1,6 +1,6 @@
-//! Ctrl-C and its relatives, as a flag to look at between two frames.
+//! Ctrl-C and its relatives, as a flag to look at between two steps.
 //!
-//! Invariant: the handler does nothing but store a number, so the demo always ends by returning,
+//! Invariant: the handler does nothing but store a number, so a program always ends by returning,
 //! and everything it made is dropped on the way.
 #![expect(unsafe_code, reason = "signal handlers have no wrapper in the standard library")]
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 /// From now on SIGINT, SIGTERM and SIGHUP only set the flag.
-pub(super) fn watch() -> Result<()> {
+pub(crate) fn watch() -> Result<()> {
     let handler: extern "C" fn(libc::c_int) = note;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the handler stores to an atomic, which is allowed at any moment.
@@ -25,7 +25,7 @@ pub(super) fn watch() -> Result<()> {
 }
 
 /// Fails once a signal has come.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if received().is_some() {
         bail!("interrupted");
     }
@@ -33,8 +33,8 @@ pub(super) fn check() -> Result<()> {
 }
 
 /// The signal that explains a failure, if one does. A terminal sends Ctrl-C to every process of
-/// the demo at once, so another one may be seen to end before this one has been told.
-pub(super) fn behind_failure() -> Option<i32> {
+/// its group at once, so another one may be seen to end before this one has been told.
+pub(crate) fn behind_failure() -> Option<i32> {
     for _ in 0..10 {
         if let Some(signal) = received() {
             return Some(signal);

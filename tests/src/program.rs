@@ -1,0 +1,55 @@
+//! The programs of the lab: where they are, what they need of the machine, and how they end.
+//!
+//! Invariant: looking changes nothing, and an end is told once, in one line.
+
+use std::env;
+use std::fs;
+use std::io::{Write as _, stderr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cgroup;
+use crate::interrupt;
+
+/// A program of the workspace, beside the running executable or, for a test, one level up.
+pub(crate) fn find(name: &str) -> Result<PathBuf> {
+    let executable = env::current_exe().context("cannot find the current executable")?;
+    let directories = executable.ancestors().skip(1).take(2);
+    directories.map(|directory| directory.join(name)).find(|path| path.is_file()).with_context(
+        || format!("there is no {name} beside {}; run `cargo xtask build`", executable.display()),
+    )
+}
+
+/// Fails with what the machine lacks and what to do about it.
+pub(crate) fn check_needs() -> Result<()> {
+    ensure!(
+        is_root()?,
+        "only root may make cgroups and load BPF programs\n      \
+         run it as root, for example: sudo {}",
+        env::args().next().unwrap_or_default()
+    );
+    cgroup::mount_point().map(drop)
+}
+
+/// The exit status of a program: 1 for a failure, which is explained on standard error, and 128 and
+/// the signal's number when a signal ended it.
+pub(crate) fn exit_code(name: &str, result: Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(signal) = interrupt::behind_failure() {
+        return ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX));
+    }
+    // There is nobody left to tell when standard error is closed.
+    drop(writeln!(stderr(), "{name}: {error:#}"));
+    ExitCode::FAILURE
+}
+
+/// By the effective user of this process.
+fn is_root() -> Result<bool> {
+    let status = fs::read_to_string("/proc/self/status").context("/proc is not mounted")?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    Ok(users.split_whitespace().nth(1) == Some("0"))
+}
