@@ -5,6 +5,7 @@
 
 mod bench;
 mod bpf;
+mod budget;
 mod build;
 mod checklist;
 mod demo;
@@ -69,6 +70,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build, then compare what the BPF programs cost with the ceilings in shedder-ebpf/budget.toml.
+    #[command(disable_help_flag = true)]
+    Budget {
+        /// Arguments for the comparison, such as `--instructions` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
@@ -82,6 +90,7 @@ fn main() -> ExitCode {
         Chore::Test { filter, test_args } => test::run(filter.as_deref(), &test_args),
         Chore::Demo { args } => demo::run(&args),
         Chore::Bench { args } => bench::run(&args),
+        Chore::Budget { args } => budget::run(&args),
         Chore::Lint => lint::run(),
         Chore::Tidy => tidy::run(),
     };
@@ -103,4 +112,5 @@ Examples:
                                     the tests named `breaker`, with their output
   cargo xtask bench connect         what a connect costs with and without the programs
   cargo xtask bench engine          what deciding costs, and how well it is done
+  cargo xtask budget                whether the BPF programs keep to their ceilings
   cargo xtask bench --help          what else can be measured";

@@ -45,6 +45,13 @@ impl OwnPrograms {
         Ok(Self { ids: ids.context("the loaded programs are not in the kernel's list")? })
     }
 
+    /// Instructions the verifier went through to accept each program; none where the kernel does
+    /// not tell, before 5.16.
+    pub(super) fn verified_instructions(&self) -> Result<Vec<(&'static str, Option<u32>)>> {
+        let counts = self.ask(ProgramInfo::verified_instruction_count)?;
+        Ok(HOOKS.into_iter().zip(counts).map(|((hook, _), count)| (hook, count)).collect())
+    }
+
     /// What every program did, on the whole node, while `work` ran. Counting costs each run of
     /// any BPF program of the node some 60 ns, of which a part is in the figures.
     pub(super) fn during(&self, work: impl FnOnce() -> Result<()>) -> Result<Vec<Runs>> {

@@ -1,0 +1,41 @@
+//! The kernel programs keep to the ceilings in `shedder-ebpf/budget.toml`.
+
+use std::fs;
+use std::process::Command;
+
+use shedder_tests::bench::budget::complaints_about_instructions;
+
+/// What the verifier counts is the same at every load, so this can be held on any machine.
+#[test]
+fn no_program_needs_more_instructions_than_its_ceiling() {
+    let complaints = complaints_about_instructions().expect("the programs load: run as root");
+    assert_eq!(complaints, Vec::<String>::new());
+}
+
+#[test]
+fn a_passed_ceiling_is_reported_and_fails() {
+    let ceilings = include_str!("../../../shedder-ebpf/budget.toml");
+    let (before, after) = ceilings.split_once("\nconnect4 = ").expect("connect4 has a ceiling");
+    let (_, after) = after.split_once('\n').expect("it is not the last line");
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("it is readable");
+    let series: Vec<&str> = kernel.split('.').take(2).collect();
+    // As if they had been taken here, where a passed one is a failure.
+    let ceilings = format!("{before}\nconnect4 = 1\n{after}")
+        .replace("kernel = \"6.18\"", &format!("kernel = \"{}\"", series.join(".")));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("low.toml");
+    fs::write(&file, ceilings).expect("it is writable");
+
+    let output = Command::new(env!("CARGO_BIN_EXE_budget"))
+        .args(["--instructions", "--ceilings"])
+        .arg(&file)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("budget: connect4: ") && said.contains("ceiling 1:"), "{said}");
+    assert!(said.contains(&file.display().to_string()) && said.lines().count() == 1, "{said}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    let line = table.lines().find(|line| line.starts_with("connect4 ")).expect("a line of it");
+    assert!(line.ends_with("PASSED"), "{table}");
+}
