@@ -111,7 +111,8 @@ fn instructions() -> Result<Vec<Measured>> {
 
 fn nanoseconds(operations: usize) -> Result<Vec<Measured>> {
     progress::measuring("runs");
-    Ground::prepare(None, None)?.enter(|cgroup| paths::measure(cgroup, operations))
+    let ground = Ground::prepare(None, None)?;
+    ground.enter(|cgroup| paths::measure(&ground, cgroup, operations))
 }
 
 const EXAMPLES: &str = "\

@@ -2,12 +2,12 @@
 //!
 //! Invariant: the arms of a comparison differ in nothing but what is attached for them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use super::ground::Ground;
-use super::machine::{self, Machine};
+use super::machine;
 use super::own_programs::OwnPrograms;
 use super::progress;
 use super::server::BACKLOG;
@@ -15,18 +15,20 @@ use crate::cgroup::Cgroup;
 use crate::interrupt;
 
 pub(super) mod comparison;
-pub(super) mod guard;
+mod crew;
+mod crowd;
+mod guard;
 mod operation;
 pub(super) mod programs;
 mod report;
 mod rounds;
+pub(super) mod stage;
 mod table;
 mod target;
 
-use comparison::COMPARISONS;
-use guard::Guard;
 use report::{Figures, Report};
 use rounds::Limits;
+use stage::Stage;
 
 /// How much to measure, and where.
 #[derive(Clone, Debug, Args)]
@@ -38,8 +40,11 @@ pub struct Options {
     #[arg(long, default_value_t = 1000, value_parser = operations())]
     ops: usize,
     /// Seconds after which no more rounds are begun.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(5..=3600))]
     seconds: u64,
+    /// Measure only the comparisons whose title contains this, such as `bulk`.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// The client's CPU; the last there is unless given.
     #[arg(long)]
     client_cpu: Option<usize>,
@@ -65,23 +70,27 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Runs on the one thread that is the client.
 fn measure(options: &Options, ground: &Ground, cgroup: &Cgroup) -> Result<Report> {
+    let mut comparisons = comparison::possible(ground);
+    comparisons.retain(|comparison| comparison.title.contains(&options.only));
+    ensure!(!comparisons.is_empty(), "no comparison has {:?} in its title", options.only);
     let limits = Limits {
         rounds: options.rounds,
         operations: options.ops,
-        seconds: options.seconds / COMPARISONS.len() as u64,
+        seconds: options.seconds / comparisons.len() as u64,
     };
-    let mut guard = Guard::load(cgroup)?;
+    let mut stage = Stage::set(ground, cgroup)?;
     let programs = OwnPrograms::find()?;
     let load_before = machine::load()?;
     let mut figures = Vec::new();
-    for comparison in COMPARISONS {
+    for comparison in &comparisons {
         progress::measuring(comparison.title);
-        let rounds = rounds::alternate(&mut guard, comparison, &limits)?;
+        let rounds = rounds::alternate(&mut stage, comparison, &limits)?;
         figures.push(Figures::of(comparison, &rounds)?);
     }
-    let programs = programs::count(&mut guard, &programs, limits.operations)?;
+    progress::measuring("program runs");
+    let programs = programs::count(&mut stage, &programs, &comparisons, limits.operations)?;
     Ok(Report {
-        machine: Machine::describe()?,
+        machine: ground.machine.clone(),
         client_cpu: ground.client_cpu,
         server_cpu: ground.server_cpu,
         load_before,

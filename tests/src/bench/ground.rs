@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 
-use super::machine;
+use super::machine::{self, Machine};
 use super::membership::Membership;
 use super::server::{self, Server};
 use crate::cgroup::Cgroup;
@@ -14,6 +14,7 @@ use crate::netns::NetNs;
 /// A place to measure in, with a server that runs.
 #[derive(Debug)]
 pub(super) struct Ground {
+    pub(super) machine: Machine,
     pub(super) client_cpu: usize,
     pub(super) server_cpu: usize,
     namespace: NetNs,
@@ -25,13 +26,13 @@ impl Ground {
     /// The client's CPU is the last there is unless given, the server's the first. The server starts
     /// here, before this process joins a cgroup, so it is not guarded.
     pub(super) fn prepare(client_cpu: Option<usize>, server_cpu: Option<usize>) -> Result<Self> {
-        let cpus = machine::available_cpus()?;
+        let (machine, cpus) = (Machine::describe()?, machine::available_cpus()?);
         let client_cpu = client_cpu.or_else(|| cpus.last().copied()).unwrap_or_default();
         let server_cpu = server_cpu.or_else(|| cpus.first().copied()).unwrap_or_default();
         let namespace = NetNs::new("bench")?;
         namespace.ip(PROMPT_ROUTE)?;
         let server = Server::start(&namespace, server::Options { cpu: server_cpu, client_cpu })?;
-        Ok(Self { client_cpu, server_cpu, namespace, _server: server })
+        Ok(Self { machine, client_cpu, server_cpu, namespace, _server: server })
     }
 
     /// Runs on the one thread that is the client: in the namespace, on its CPU, in the cgroup.

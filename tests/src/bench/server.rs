@@ -36,6 +36,8 @@ pub fn serve(options: &Options) -> Result<()> {
     start(SETTLING_PORT, options.cpu, move |asker| settle(&queue, asker))?;
     start(ANSWERING_PORT, options.cpu, answer)?;
     start(NEAR_ANSWERING_PORT, options.client_cpu, answer)?;
+    start(BULK_PORT, options.cpu, echo_in_bulk)?;
+    start(NEAR_BULK_PORT, options.client_cpu, echo_in_bulk)?;
     stdout().write_all(READY.as_bytes()).context("cannot say that the ports are open")?;
     stdin().read_to_end(&mut Vec::new()).context("cannot read the standard input")?;
     Ok(())
@@ -54,8 +56,15 @@ pub(super) const NEAR_ANSWERING_PORT: u16 = 7003;
 /// Nobody listens.
 pub(super) const CLOSED_PORT: u16 = 7004;
 
+/// [`BULK_BYTES`] are received, then as many sent.
+pub(super) const BULK_PORT: u16 = 7006;
+/// The same, by a thread on the client's CPU.
+pub(super) const NEAR_BULK_PORT: u16 = 7007;
+
 /// Length of a request and of its answer.
 pub(super) const MESSAGE_BYTES: usize = 64;
+/// Length of a bulk transfer, each way.
+pub(super) const BULK_BYTES: usize = 1 << 20;
 
 /// The running server process; it ends with this value.
 #[derive(Debug)]
@@ -141,9 +150,18 @@ fn settle(queue: &Socket, asker: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer(stream: TcpStream) -> io::Result<()> {
+    echo(stream, MESSAGE_BYTES)
+}
+
+fn echo_in_bulk(stream: TcpStream) -> io::Result<()> {
+    echo(stream, BULK_BYTES)
+}
+
+/// Sends every `length` bytes back when it has them all.
+fn echo(mut stream: TcpStream, length: usize) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut message = [0; MESSAGE_BYTES];
+    let mut message = vec![0; length];
     loop {
         stream.read_exact(&mut message)?;
         stream.write_all(&message)?;

@@ -5,6 +5,7 @@
 
 mod actions;
 mod bad_input;
+mod bench;
 mod budget;
 mod bursts;
 mod control;

@@ -8,18 +8,23 @@ use super::figure::Measured;
 use crate::bench::connect::comparison::{
     ALLOWED_CONNECT, ALLOWED_CONNECT_BY_IPV6, Arm, REFUSED_CONNECT, REQUEST,
 };
-use crate::bench::connect::guard::Guard;
 use crate::bench::connect::programs;
+use crate::bench::connect::stage::Stage;
+use crate::bench::ground::Ground;
 use crate::bench::own_programs::OwnPrograms;
 use crate::cgroup::Cgroup;
 
 /// Measures every path, for a client in `cgroup`.
-pub(super) fn measure(cgroup: &Cgroup, operations: usize) -> Result<Vec<Measured>> {
-    let mut guard = Guard::load(cgroup)?;
+pub(super) fn measure(
+    ground: &Ground,
+    cgroup: &Cgroup,
+    operations: usize,
+) -> Result<Vec<Measured>> {
+    let mut stage = Stage::set(ground, cgroup)?;
     let own = OwnPrograms::find()?;
     let mut measured = Vec::new();
     for (arm, paths) in PATHS {
-        let shares = programs::of_arm(&mut guard, &own, arm, operations)?;
+        let shares = programs::of_arm(&mut stage, &own, arm, operations)?;
         for (program, path) in *paths {
             let share = shares
                 .iter()

@@ -5,14 +5,11 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::comparison::{Arm, COMPARISONS};
-use super::guard::Guard;
-use super::operation::Client;
-use super::rounds::warm_up;
+use super::comparison::{Arm, Comparison};
+use super::guard::Attached;
+use super::stage::Stage;
 use crate::bench::own_programs::{OwnPrograms, Runs};
-use crate::bench::server::Server;
 use crate::bench::statistics::{Spread, figure};
-use crate::interrupt;
 
 /// What the programs do for one operation.
 #[derive(Clone, Debug, Serialize)]
@@ -33,16 +30,17 @@ pub(in crate::bench) struct ProgramShare {
 
 /// Counts every attached arm by itself.
 pub(super) fn count(
-    guard: &mut Guard,
+    stage: &mut Stage<'_>,
     programs: &OwnPrograms,
+    comparisons: &[&Comparison],
     operations: usize,
 ) -> Result<Vec<OperationRuns>> {
     let mut counted = Vec::new();
-    for comparison in COMPARISONS {
-        for arm in comparison.arms.iter().filter(|arm| arm.attached_for.is_some()) {
+    for comparison in comparisons {
+        for arm in comparison.arms.iter().filter(|arm| arm.attached != Attached::No) {
             counted.push(OperationRuns {
                 operation: format!("{}: {}", comparison.title, arm.name),
-                programs: of_arm(guard, programs, arm, operations)?,
+                programs: of_arm(stage, programs, arm, operations)?,
             });
         }
     }
@@ -51,30 +49,21 @@ pub(super) fn count(
 
 /// Counts one arm, attached as it asks for.
 pub(in crate::bench) fn of_arm(
-    guard: &mut Guard,
+    stage: &mut Stage<'_>,
     programs: &OwnPrograms,
     arm: &Arm,
     operations: usize,
 ) -> Result<Vec<ProgramShare>> {
-    let passes: Result<Vec<Vec<Runs>>> =
-        (0..PASSES).map(|_| one_pass(guard, programs, arm, operations)).collect();
+    let operations = arm.operation.kind.operations(operations);
+    let mut samples = Vec::with_capacity(operations);
+    let mut one_pass = || {
+        samples.clear();
+        stage.perform(arm, operations, |crew| {
+            programs.during(|| crew.work(operations, &mut samples))
+        })
+    };
+    let passes: Result<Vec<Vec<Runs>>> = (0..PASSES).map(|_| one_pass()).collect();
     shares(&passes?, operations)
-}
-
-fn one_pass(
-    guard: &mut Guard,
-    programs: &OwnPrograms,
-    arm: &Arm,
-    operations: usize,
-) -> Result<Vec<Runs>> {
-    interrupt::check()?;
-    let attachment = arm.attached_for.map(|caller| guard.attach(caller)).transpose()?;
-    let mut client = Client::new(&arm.operation)?;
-    warm_up(&mut client, operations)?;
-    let runs = programs.during(|| (0..operations).try_for_each(|_| client.once().map(drop)))?;
-    drop((client, attachment));
-    Server::settle()?;
-    Ok(runs)
 }
 
 fn shares(passes: &[Vec<Runs>], operations: usize) -> Result<Vec<ProgramShare>> {

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::comparison::Comparison;
+use super::comparison::{Arm, Comparison};
 use super::programs::OperationRuns;
 use super::rounds::Latencies;
 use super::target::Target;
@@ -49,6 +49,8 @@ pub(super) struct ArmFigures {
     pub(super) p50_added_ns: Spread,
     pub(super) p50_ratio: Spread,
     pub(super) p99_ratio: Spread,
+    /// At the median, where bytes are what it is about.
+    pub(super) megabytes_per_second: Option<f64>,
 }
 
 impl Report {
@@ -77,6 +79,7 @@ impl Figures {
                 })?,
                 p50_ratio: spread(&|round| ratio(round[position].p50_ns, round[0].p50_ns))?,
                 p99_ratio: spread(&|round| ratio(round[position].p99_ns, round[0].p99_ns))?,
+                megabytes_per_second: throughput(arm, rounds, position),
             })
         });
         Ok(Self {
@@ -86,6 +89,13 @@ impl Figures {
             arms: arms.collect::<Result<_>>()?,
         })
     }
+}
+
+/// Bytes a microsecond are megabytes a second.
+fn throughput(arm: &Arm, rounds: &[Vec<Latencies>], position: usize) -> Option<f64> {
+    let bytes = figure(u64::try_from(arm.operation.kind.bytes()?).ok()?);
+    let speed = |round: &Vec<Latencies>| bytes * 1000.0 / figure(round[position].p50_ns.max(1));
+    Spread::of(rounds.iter().map(speed).collect()).map(|speed| speed.median)
 }
 
 fn ratio(nanoseconds: u64, base: u64) -> f64 {

@@ -9,11 +9,8 @@ use anyhow::{Context, Result, ensure};
 use shedder_user::clock::now;
 
 use super::comparison::{Arm, Comparison};
-use super::guard::Guard;
-use super::operation::{Client, Operation};
-use crate::bench::server::Server;
+use super::stage::Stage;
 use crate::bench::statistics::percentile;
-use crate::interrupt;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
@@ -34,18 +31,19 @@ pub(super) struct Latencies {
 /// The rounds of a comparison, each with one element for each arm. Fails when there was no time
 /// for enough of them.
 pub(super) fn alternate(
-    guard: &mut Guard,
+    stage: &mut Stage<'_>,
     comparison: &Comparison,
     limits: &Limits,
 ) -> Result<Vec<Vec<Latencies>>> {
     let end = now().plus(Duration::from_secs(limits.seconds));
     let mut samples = Vec::with_capacity(limits.operations);
     let mut rounds = Vec::new();
-    for number in 0..=limits.rounds {
+    let most = comparison.arms.iter().map(|arm| arm.operation.kind.rounds(limits.rounds)).max();
+    for number in 0..=most.unwrap_or_default() {
         if now() > end {
             break;
         }
-        let round = one_round(guard, comparison.arms, number % 2 == 1, limits, &mut samples)
+        let round = one_round(stage, comparison.arms, number % 2 == 1, limits, &mut samples)
             .with_context(|| format!("measuring {}", comparison.title))?;
         // The first one warms up.
         if number > 0 {
@@ -60,16 +58,8 @@ pub(super) fn alternate(
     Ok(rounds)
 }
 
-/// Does an operation a few times, as each arm does before it is timed.
-pub(super) fn warm_up(client: &mut Client, operations: usize) -> Result<()> {
-    for _ in 0..operations / 10 {
-        client.once()?;
-    }
-    Ok(())
-}
-
 fn one_round(
-    guard: &mut Guard,
+    stage: &mut Stage<'_>,
     arms: &[Arm],
     is_reversed: bool,
     limits: &Limits,
@@ -77,27 +67,15 @@ fn one_round(
 ) -> Result<Vec<Latencies>> {
     let mut measured = vec![None; arms.len()];
     for turn in 0..arms.len() {
-        interrupt::check()?;
         let position = if is_reversed { arms.len() - 1 - turn } else { turn };
         let arm = &arms[position];
-        let attachment = arm.attached_for.map(|caller| guard.attach(caller)).transpose()?;
-        time(&arm.operation, limits.operations, samples)?;
-        drop(attachment);
-        Server::settle()?;
+        let operations = arm.operation.kind.operations(limits.operations);
+        samples.clear();
+        stage.perform(arm, operations, |crew| crew.work(operations, samples))?;
         measured[position] = latencies(samples);
     }
     let measured: Option<Vec<Latencies>> = measured.into_iter().collect();
     measured.context("an arm has no samples")
-}
-
-fn time(operation: &Operation, operations: usize, samples: &mut Vec<u64>) -> Result<()> {
-    let mut client = Client::new(operation)?;
-    warm_up(&mut client, operations)?;
-    samples.clear();
-    for _ in 0..operations {
-        samples.push(client.once()?);
-    }
-    Ok(())
 }
 
 fn latencies(samples: &mut [u64]) -> Option<Latencies> {

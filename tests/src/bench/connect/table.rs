@@ -27,7 +27,7 @@ pub(super) fn print(report: &Report) {
     for target in &report.targets {
         let verdict = if target.is_met { "met" } else { "not met" };
         println!(
-            "  {:48} p50 × {:.3}   at most × {:.2}: {verdict}",
+            "  {:52} p50 × {:.3}   at most × {:.2}: {verdict}",
             target.name, target.p50_ratio, target.at_most
         );
     }
@@ -53,6 +53,9 @@ fn print_figures(figures: &Figures) {
             );
         }
         println!();
+        if let Some(speed) = arm.megabytes_per_second {
+            println!("    {speed:.0} MB/s");
+        }
     }
 }
 
