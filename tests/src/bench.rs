@@ -13,4 +13,3 @@ mod machine;
 mod membership;
 mod own_programs;
 mod progress;
-mod statistics;

@@ -12,9 +12,12 @@ pub mod cgroup;
 pub mod daemon;
 pub mod demo;
 pub mod netns;
+pub mod soak;
 pub mod wire;
 
+mod chance;
 mod clock;
 mod interrupt;
 mod program;
 mod readiness;
+mod statistics;

@@ -9,12 +9,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use shedder_tests::cgroup::mount_point;
 use tempfile::TempDir;
+
+use leftovers::leftovers;
+
+#[path = "support/leftovers.rs"]
+mod leftovers;
 
 #[test]
 fn guarded_callers_fare_better_in_every_sick_act() {
@@ -127,25 +130,6 @@ fn read_until<R: std::io::Read>(output: R, start: &str) -> BufReader<R> {
         assert_ne!(read, 0, "there is no line {start:?}");
     }
     output
-}
-
-/// Cgroups, temporary files and processes of the demo `pid`.
-fn leftovers(directory: &TempDir, pid: u32) -> Vec<String> {
-    let of_demo = format!("-{pid}-");
-    let hierarchy = mount_point().expect("a cgroup2 hierarchy");
-    let cgroups = names(&hierarchy).into_iter().filter(|name| name.contains(&of_demo));
-    let own = directory.path().to_string_lossy().into_owned();
-    let processes = names(Path::new("/proc")).into_iter().filter(|name| {
-        // Processes that end meanwhile have no command line.
-        let command = fs::read(Path::new("/proc").join(name).join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains(&own)
-    });
-    cgroups.chain(names(directory.path())).chain(processes).collect()
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("it can be listed").flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 const NOBODY: u32 = 65_534;

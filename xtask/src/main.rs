@@ -14,6 +14,7 @@ mod lint;
 mod paths;
 mod process;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -77,6 +78,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build, then let endpoints fall ill at random for minutes and judge what shedder promises.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Arguments for the soak, such as `--minutes 60` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
@@ -91,6 +99,7 @@ fn main() -> ExitCode {
         Chore::Demo { args } => demo::run(&args),
         Chore::Bench { args } => bench::run(&args),
         Chore::Budget { args } => budget::run(&args),
+        Chore::Soak { args } => soak::run(&args),
         Chore::Lint => lint::run(),
         Chore::Tidy => tidy::run(),
     };
@@ -113,4 +122,5 @@ Examples:
   cargo xtask bench connect         what a connect costs with and without the programs
   cargo xtask bench engine          what deciding costs, and how well it is done
   cargo xtask budget                whether the BPF programs keep to their ceilings
+  cargo xtask soak                  ten minutes of random faults, and whether every promise held
   cargo xtask bench --help          what else can be measured";

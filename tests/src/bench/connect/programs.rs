@@ -9,7 +9,7 @@ use super::comparison::{Arm, Comparison};
 use super::guard::Attached;
 use super::stage::Stage;
 use crate::bench::own_programs::{OwnPrograms, Runs};
-use crate::bench::statistics::{Spread, figure};
+use crate::statistics::{Spread, figure};
 
 /// What the programs do for one operation.
 #[derive(Clone, Debug, Serialize)]

@@ -10,7 +10,7 @@ use super::programs::OperationRuns;
 use super::rounds::Latencies;
 use super::target::Target;
 use crate::bench::machine::Machine;
-use crate::bench::statistics::{Spread, figure};
+use crate::statistics::{Spread, figure};
 
 /// Everything that was measured.
 #[derive(Clone, Debug, Serialize)]

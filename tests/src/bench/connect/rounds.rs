@@ -10,7 +10,7 @@ use shedder_user::clock::now;
 
 use super::comparison::{Arm, Comparison};
 use super::stage::Stage;
-use crate::bench::statistics::percentile;
+use crate::statistics::percentile;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 
 use super::programs::OperationRuns;
 use super::report::{Figures, Report};
-use crate::bench::statistics::Spread;
+use crate::statistics::Spread;
 
 /// Prints all of it.
 pub(super) fn print(report: &Report) {

@@ -14,7 +14,7 @@ use shedder_user::engine::{Buckets, CellId, Counts, Engine, NodeRules, Place, Sa
 
 use super::policy::policy;
 use crate::bench::machine::thread_time;
-use crate::bench::statistics::percentile;
+use crate::statistics::percentile;
 
 /// Breakers of a node.
 #[derive(Debug)]

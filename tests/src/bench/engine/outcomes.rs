@@ -13,7 +13,7 @@ use super::fleet::TICK;
 use super::libraries::{Pace, Tuning, failsafe, recloser, tower};
 use super::policy::policy;
 use crate::bench::machine::thread_time;
-use crate::bench::statistics::{Extent, figure};
+use crate::statistics::{Extent, figure};
 
 /// The cost of an outcome for one breaker.
 #[derive(Clone, Debug, Serialize)]

@@ -9,7 +9,7 @@ use super::contest::{Contest, PACE, PLAYS};
 use super::memory::Weight;
 use super::outcomes::OutcomeFigures;
 use super::ticks::TickFigures;
-use crate::bench::statistics::Extent;
+use crate::statistics::Extent;
 
 /// Prints all of it.
 pub(super) fn print(report: &Report) {

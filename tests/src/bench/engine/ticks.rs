@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::fleet::{Fleet, Load, TICK, TickCost};
-use crate::bench::statistics::{Extent, figure};
+use crate::statistics::{Extent, figure};
 
 /// The cost of a tick for one number of breakers and one load.
 #[derive(Clone, Debug, Serialize)]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::policy::SLOW;
+use crate::chance::Chance;
 
 /// What a trace is made from. Times are in seconds from its beginning.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn of(scenario: &'static Scenario, seed: u64) -> Self {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let batches = u64::from(scenario.rate / scenario.burst) * SECONDS;
         let gap = SECONDS * SECOND_NS / batches;
         let mut calls = Vec::new();
@@ -102,19 +103,6 @@ impl Call {
     /// Whether nobody would have wanted it.
     pub(super) fn is_bad(&self) -> bool {
         !self.is_ok || Duration::from_nanos(self.latency_ns) > SLOW
-    }
-}
-
-/// A deterministic source of chance (xorshift).
-struct Chance(u64);
-
-impl Chance {
-    /// Evenly distributed below `limit`.
-    const fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
     }
 }
 

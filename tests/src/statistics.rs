@@ -6,15 +6,15 @@ use serde::Serialize;
 
 /// The middle of a set of figures and how far its middle half reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) median: f64,
-    pub(super) lower_quartile: f64,
-    pub(super) upper_quartile: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) lower_quartile: f64,
+    pub(crate) upper_quartile: f64,
 }
 
 impl Spread {
     /// Of at least one figure; none of nothing.
-    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         Some(Self {
             median: quantile(&figures, 1, 2)?,
@@ -26,15 +26,15 @@ impl Spread {
 
 /// The middle of a set of figures and its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Extent {
-    pub(super) median: f64,
-    pub(super) least: f64,
-    pub(super) most: f64,
+pub(crate) struct Extent {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
 }
 
 impl Extent {
     /// Of at least one figure; none of nothing.
-    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         let (least, most) = (*figures.first()?, *figures.last()?);
         Some(Self { median: quantile(&figures, 1, 2)?, least, most })
@@ -42,14 +42,14 @@ impl Extent {
 }
 
 /// The smallest sample that at least `percent` of the samples, sorted, do not exceed.
-pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }
 
 /// A count or a time as a figure.
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and nobody prints 16 digits")]
-pub(super) const fn figure(number: u64) -> f64 {
+pub(crate) const fn figure(number: u64) -> f64 {
     number as f64
 }
 

@@ -1,0 +1,74 @@
+//! What the daemon holds: descriptors, memory, entries of maps.
+//!
+//! Invariant: all of it is the kernel's word, not the daemon's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{HashMap, Map, MapData, MapInfo, loaded_maps};
+use shedder_common::endpoint::{EndpointKey, SlotRef};
+
+/// Taken at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vitals {
+    pub(super) descriptors: usize,
+    /// Memory that is not swapped out.
+    pub(super) resident_kib: u64,
+}
+
+impl Vitals {
+    /// Of a running process.
+    pub(super) fn of(pid: u32) -> Result<Self> {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+            .context("the daemon's descriptors cannot be listed")?
+            .count();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .context("the daemon's memory cannot be read")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident_kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        Ok(Self {
+            descriptors,
+            resident_kib: resident_kib.context("the daemon's memory is not told")?,
+        })
+    }
+}
+
+/// The entries of every hash of endpoints a process has loaded, by name; arrays cannot grow.
+pub(super) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
+    let own = map_ids(pid)?;
+    let mut entries = BTreeMap::new();
+    // Maps of others come and go while the list is read.
+    for info in loaded_maps().filter_map(Result::ok).filter(|info| own.contains(&info.id())) {
+        if let Some(count) = entries_of(&info)? {
+            let name = info.name_as_str().context("a map's name is no text")?.to_owned();
+            entries.insert(name, count);
+        }
+    }
+    Ok(entries)
+}
+
+fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
+    let is_by_endpoint = usize::try_from(info.key_size()) == Ok(size_of::<EndpointKey>());
+    let map = Map::from_map_data(MapData::from_id(info.id())?)?;
+    let (Map::HashMap(_) | Map::LruHashMap(_), true) = (&map, is_by_endpoint) else {
+        return Ok(None);
+    };
+    // The values of both are as wide: a slot, or a time.
+    let map: HashMap<MapData, [u8; size_of::<EndpointKey>()], [u8; size_of::<SlotRef>()]> =
+        HashMap::try_from(map)?;
+    Ok(Some(map.keys().filter_map(Result::ok).count()))
+}
+
+/// The maps whose descriptors a process has open.
+fn map_ids(pid: u32) -> Result<BTreeSet<u32>> {
+    let mut ids = BTreeSet::new();
+    let listed = fs::read_dir(format!("/proc/{pid}/fdinfo"));
+    for entry in listed.context("the daemon's descriptors cannot be listed")? {
+        // Descriptors come and go while they are looked at.
+        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
+        let id = text.lines().find_map(|line| line.strip_prefix("map_id:"));
+        ids.extend(id.and_then(|id| id.trim().parse::<u32>().ok()));
+    }
+    Ok(ids)
+}
