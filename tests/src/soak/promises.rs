@@ -169,7 +169,8 @@ fn told(fault: &FaultFigures) -> String {
 
 /// AT-6, in percent.
 const LEAST_SURVIVING: f64 = 99.5;
-/// Windows of evidence and the journal of events fill up, and the allocator rounds.
+/// Windows of evidence and the journal of events fill up, and the allocator rounds. What the daemon freed
+/// after its start is used up before any growth shows.
 const MOST_GROWTH_KIB: u64 = 4096;
 
 #[cfg(test)]
