@@ -103,7 +103,7 @@ fn compare(options: &Options) -> Result<()> {
 
 /// Loads the programs and asks the kernel; nothing is attached.
 fn instructions() -> Result<Vec<Measured>> {
-    let kernel = Kernel::load(&LoadOptions { slots: 1, debug: false })?;
+    let kernel = Kernel::load(&LoadOptions { slots: 1, round_trips: false, debug: false })?;
     let counts = OwnPrograms::find()?.verified_instructions()?;
     drop(kernel);
     Ok(counts.into_iter().map(|(program, count)| Measured::instructions(program, count)).collect())
