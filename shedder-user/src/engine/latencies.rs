@@ -139,4 +139,12 @@ mod tests {
         assert_eq!(older_than(&at(900_000, 3), 1_000_000), 0);
         assert_eq!(older_than(&at(2_000_000, 3), 1_000_000), 3);
     }
+
+    #[test]
+    fn what_is_at_a_limit_is_not_over_it() {
+        let (two, middle) = (at(2_000_000, 3), midpoint(bucket(2_000_000)));
+        assert_eq!([middle, middle - 1].map(|limit| older_than(&two, limit)), [0, 3]);
+        let latencies = Latencies::of([&two].into_iter());
+        assert_eq!([middle, middle - 1].map(|limit| latencies.slower_than(limit)), [0, 3]);
+    }
 }

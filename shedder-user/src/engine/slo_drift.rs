@@ -137,6 +137,14 @@ mod tests {
         assert!((fresh - 300.0).abs() < 1e-9);
     }
 
+    #[test]
+    fn it_follows_once_a_second() {
+        let mut drift = SloDrift::default();
+        let at = |milliseconds: u64| Monotonic::from_nanos(milliseconds * 1_000_000);
+        let is_due = [0, 999, 1_000, 1_999, 2_000].map(|time| drift.is_due(at(time)));
+        assert_eq!(is_due, [true, false, true, false, true]);
+    }
+
     /// S3.24: a change of more than 15 % within a minute starts afresh.
     #[test]
     fn a_drift_recalibrates() {

@@ -476,6 +476,18 @@ mod tests {
         assert_eq!(summary.p99_us, Some(midpoint(bucket(50_000))));
     }
 
+    /// Whether the sums are known, as at first, or not.
+    #[test]
+    fn what_is_at_a_limit_is_not_slower() {
+        let mut window = Window::new(SPAN);
+        window.add(&answers(50_000, 2), at(1_000));
+        let middle = midpoint(bucket(50_000));
+        for now in [1_000, 10_500].map(at) {
+            let slower = |limit| window.slower_than(Signal::Response, limit, now);
+            assert_eq!([middle, middle - 1].map(slower), [(0, 2), (2, 2)], "at {now:?}");
+        }
+    }
+
     #[test]
     fn an_empty_window_holds_nothing_and_no_memory() {
         let mut windows = Windows::new([SPAN].into_iter());

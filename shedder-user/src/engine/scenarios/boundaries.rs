@@ -64,12 +64,12 @@ fn only_a_clearly_worse_one_takes_a_place() {
     policy.open.max = Duration::from_mins(10);
     let states = |failures: u64| {
         let mut stage = Stage::new(&policy, &TWO);
-        stage.play("0 c1 ok 1\n 100 c0 mixed 4 6");
+        stage.play("0 c1 ok 1\n 100 c0 mixed 5 5");
         stage.play(&format!("20000 c1 mixed {} {failures}", 100 - failures));
         [0, 1].map(|cell| view_state(&stage, cell, 20_000))
     };
-    assert_eq!(states(65), [State::Open, State::Throttled]);
-    assert_eq!(states(66), [State::Throttled, State::Open]);
+    assert_eq!(states(55), [State::Open, State::Throttled]);
+    assert_eq!(states(56), [State::Throttled, State::Open]);
 }
 
 /// Where none may be open, one that is open already yields to nobody.
@@ -264,6 +264,22 @@ fn the_ramp_stands_still_over_its_limit_only() {
     assert!(!grows("7 2"));
 }
 
+/// A probe is slow over the least limit that is known beforehand.
+#[test]
+fn a_probe_is_slow_over_the_least_fixed_limit() {
+    let [half, third] = [500, 300].map(Duration::from_millis);
+    let slow = |over| quantile(Signal::Response, 900, over, 10);
+    let (times, floor, cap) = (2.0, Duration::ZERO, third);
+    let mut relative = slow(third);
+    if let Strategy::Latency { over, .. } = &mut relative {
+        *over = Limit::Mean { times, floor, cap };
+    }
+    let slow_after = |trip| policy(trip).slow_after();
+    assert_eq!(slow_after(vec![Strategy::Consecutive { failures: 5 }, relative]), None);
+    assert_eq!(slow_after(vec![quantile(Signal::Connect, 900, half, 10)]), None);
+    assert_eq!(slow_after(vec![slow(half), slow(third)]), Some(third));
+}
+
 /// A gate that asks for no share of successes still wants one.
 #[test]
 fn no_success_passes_no_gate() {
@@ -300,6 +316,21 @@ fn people_are_told_what_follows() {
     assert_eq!(next(Admission::Everyone, Duration::ZERO), State::HalfOpen);
     assert_eq!(next(Admission::Skip, ten), State::Recovering);
     assert_eq!(next(Admission::Skip, Duration::ZERO), State::Closed);
+}
+
+/// After a hold it is what it has come to meanwhile.
+#[test]
+fn people_are_told_what_follows_a_hold() {
+    let next = |mode| {
+        let mut stage = Stage::new(&Policy { mode, ..consecutive() }, &[(0, 0, 0)]);
+        stage.play("0 fail 5\n 100 hold 500");
+        let next = stage.engine.view(CELL, at(100)).expect("it exists").next.expect("it ends");
+        stage.play("600 .");
+        assert_eq!((view_state(&stage, 0, 600), at(600)), (next.state, next.at));
+        next.state
+    };
+    assert_eq!(next(Mode::Enforce), State::Open);
+    assert_eq!(next(Mode::Observe), State::Observe);
 }
 
 /// Closed and without evidence it wants to be looked at no more.

@@ -257,3 +257,36 @@ fn a_void_probe_gives_its_token_back() {
     wrong.play("0 fail 5\n 1000 .\n 1100 void 7");
     assert_eq!(tokens(&wrong, 1_100), 1);
 }
+
+/// The probes' time begins with the first of them, not with what is refused before.
+#[test]
+fn the_deadline_waits_for_a_probe() {
+    check(
+        &consecutive(),
+        "0 fail 5\n 1100 asked 5 5\n 3000 probe 1 0 0\n 3100 asked 5 5\n 8000 .",
+        "0 closed -> open, level 1: 5 failures in a row (limit 5)
+         1000 open -> half_open, level 1: the open time has passed; probing
+         8000 half_open -> open, level 2: of 1 probes 0 failed and 1 had no answer",
+    );
+}
+
+/// What began before probing is no probe, and what began before a ramp says nothing about it. What
+/// began before a breaker closed, or was throttled, still counts.
+#[test]
+fn each_state_that_refuses_begins_an_epoch() {
+    let epochs = |policy: &Policy, lines: &[&str]| {
+        let mut stage = Stage::new(policy, &[(0, 0, 0)]);
+        let epoch = |line: &&str| {
+            stage.play(line);
+            let (time, _) = line.split_once(' ').expect("a time");
+            let now = at(time.parse().expect("milliseconds"));
+            stage.engine.directive(CELL, now).expect("it exists").epoch
+        };
+        lines.iter().map(epoch).collect::<Vec<_>>()
+    };
+    let round = ["0 .", "100 fail 5", "1100 .", "1200 probe 3 2 0", "11200 ."];
+    assert_eq!(epochs(&consecutive(), &round), [1, 2, 3, 4, 4]);
+    let mut throttles = consecutive();
+    throttles.trip[0].response = Response::Throttle;
+    assert_eq!(epochs(&throttles, &["0 .", "100 fail 5", "60000 ."]), [1, 1, 1]);
+}

@@ -179,14 +179,29 @@ fn a_caller_is_never_refused_most_of_its_connects() {
     );
 }
 
-/// Probes keep finding the endpoint well: what was refused was refused wrongly.
+/// A refusal counts although its connect was counted at an earlier look.
 #[test]
-fn a_policy_that_refuses_wrongly_suspends_itself() {
+fn refusals_count_by_themselves() {
+    let mut stage = Stage::new(&guarded(), &FIVE);
+    stage.play(&format!(
+        "{}100 c1 fail 5\n 200 c1 asked 10 0\n 250 c1 asked 0 40\n 300 c2 fail 5",
+        all_in_use(5)
+    ));
+    assert_eq!(stage.log.matches("closed -> open").count(), 1, "{}", stage.log);
+}
+
+/// A policy that refuses little, for endpoints that are well again after a second.
+fn suspicious() -> Policy {
     let mut policy = guarded();
     policy.open.base = Duration::from_secs(1);
     policy.ramp.duration = Duration::ZERO;
     policy.safety.false_refusals_permille = Some(10);
-    let mut stage = Stage::new(&policy, &FIVE);
+    policy
+}
+
+/// Five endpoints refuse a hundred connects each; of three probes so many succeed.
+fn refuted(successes: u64) -> Stage {
+    let mut stage = Stage::new(&suspicious(), &FIVE);
     stage.play(&all_in_use(5));
     // One trip that the probes refute may have been a short outage; five in a row are none.
     for cell in 0..5 {
@@ -194,9 +209,16 @@ fn a_policy_that_refuses_wrongly_suspends_itself() {
         let [healthy, failed, shed, probed] = [50, 100, 500, 1_200].map(|at| cell * 2_000 + at);
         let other = (cell + 1) % 5;
         stage.play(&format!(
-            "{healthy} c{other} ok 300\n {failed} c{cell} fail 5\n {shed} c{cell} asked 100 100\n {probed} c{cell} probe 3 3 0"
+            "{healthy} c{other} ok 300\n {failed} c{cell} fail 5\n {shed} c{cell} asked 100 100\n {probed} c{cell} probe 3 {successes} 0"
         ));
     }
+    stage
+}
+
+/// Probes keep finding the endpoint well: what was refused was refused wrongly.
+#[test]
+fn a_policy_that_refuses_wrongly_suspends_itself() {
+    let mut stage = refuted(3);
     assert!(
         stage.log.contains("notice: of 2075 connects in ten minutes about 500 were refused although they would have succeeded: the policy only observes until it is reset"),
         "{}",
@@ -207,6 +229,45 @@ fn a_policy_that_refuses_wrongly_suspends_itself() {
     stage.play("12000 c1 reset");
     let view = stage.engine.view(CellId(2), at(12_000)).expect("it exists");
     assert_eq!((view.state, view.is_suspended), (State::Closed, false));
+}
+
+/// Where a third of the probes had no answer, a third of the refusals was right.
+#[test]
+fn as_much_was_refused_wrongly_as_probes_succeed() {
+    let stage = refuted(2);
+    assert!(
+        stage.log.contains("notice: of 2075 connects in ten minutes about 330"),
+        "{}",
+        stage.log
+    );
+}
+
+/// An endpoint that is found later is treated as the others of its service are.
+#[test]
+fn a_new_breaker_of_a_suspended_policy_only_observes() {
+    let mut stage = refuted(3);
+    let policy = Arc::new(suspicious());
+    let state_of_new = |stage: &mut Stage, cell: u32, time| {
+        let place = Place { caller: 0, service: 0, endpoint: cell };
+        stage.engine.insert(CellId(cell), place, Arc::clone(&policy), at(time));
+        stage.engine.view(CellId(cell), at(time)).expect("it exists").state
+    };
+    assert_eq!(state_of_new(&mut stage, 5, 10_000), State::Observe);
+    stage.play("12000 c1 reset");
+    assert_eq!(state_of_new(&mut stage, 6, 12_000), State::Closed);
+}
+
+/// What is removed is in nobody's group any more: the other one is alone.
+#[test]
+fn a_removed_breaker_is_forgotten() {
+    let mut stage = Stage::new(&guarded(), &[(0, 0, 0), (0, 0, 1)]);
+    stage.play(&all_in_use(2));
+    stage.engine.remove(CellId(1));
+    assert_eq!(stage.engine.directive(CellId(1), at(0)), None);
+    stage.play("100 fail 5");
+    assert!(stage.log.contains("closed -> throttled"), "{}", stage.log);
+    stage.engine.remove(CellId(0));
+    assert_eq!(stage.engine.poll_timeout(), None);
 }
 
 /// What was refused while the endpoint was truly down was refused rightly.

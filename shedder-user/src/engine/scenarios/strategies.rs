@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::engine::{DriftRule, LearnRule, Measure, Response};
 
+mod limits;
+
 /// Opens for ten minutes, so that the first trip is the last line.
 fn lasting(trip: Vec<Strategy>) -> Policy {
     let mut policy = policy(trip);

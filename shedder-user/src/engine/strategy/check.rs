@@ -343,6 +343,13 @@ mod tests {
         }
     }
 
+    /// As people write it.
+    #[test]
+    fn a_quantile_is_named_as_a_share() {
+        let refused = latency(1_000, Limit::Fixed(SECOND)).check().expect_err("over its range");
+        assert_eq!(refused.to_string(), "trip.latency.quantile is 1, outside 0.001 to 0.999");
+    }
+
     #[test]
     fn what_is_no_number_is_in_no_range() {
         assert!(failures(f64::NAN, 0.0, WINDOW).check().is_err());

@@ -87,4 +87,13 @@ mod tests {
         let both = Reason::All(vec![first, Reason::InFlight { in_flight: 30, limit: 20 }]);
         assert_eq!(both.numbers(), Some(numbers));
     }
+
+    #[test]
+    fn a_surge_is_compared_with_so_many_usual_rates() {
+        let (per_second, usual_per_second, times) = (3.0, 0.5, 4.0);
+        let window = Span::Count(100);
+        let surge = Reason::Surge { failures: 30, per_second, usual_per_second, times, window };
+        let numbers = surge.numbers().expect("it has some");
+        assert!((numbers.limit - 2.0).abs() < 1e-12, "{}", numbers.limit);
+    }
 }

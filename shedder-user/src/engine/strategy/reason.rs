@@ -379,4 +379,20 @@ mod tests {
         assert!(severity(11) < severity(20));
         assert!((0.0..=1.0).contains(&severity(u64::MAX)));
     }
+
+    /// A share of what is good counts by what it leaves, a rate by how far it is past its limit.
+    #[test]
+    fn severity_is_the_share_that_goes_wrong() {
+        let window = Span::Count(100);
+        let (over, within) = (Duration::from_secs(1), Duration::from_secs(1));
+        let (signal, bound, at_least) = (Signal::Response, 0.5, 0.5);
+        let slow = Reason::SlowShare { signal, slow: 3, samples: 4, over, bound, at_least, window };
+        let apdex = Reason::Apdex { satisfied: 1, samples: 4, within, at_least, window };
+        let lossy = Reason::RetransmitShare { retransmits: 3, segments: 4, over: 0.1, window };
+        let (per_second, usual_per_second, times) = (8.0, 0.5, 4.0);
+        let surge = Reason::Surge { failures: 80, per_second, usual_per_second, times, window };
+        for reason in [slow, apdex, lossy, surge] {
+            assert!((reason.severity() - 0.75).abs() < 1e-12, "{reason}: {}", reason.severity());
+        }
+    }
 }
