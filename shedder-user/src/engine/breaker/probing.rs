@@ -53,7 +53,7 @@ impl Probing {
         }
     }
 
-    /// Whether the endpoint failed no probe yet.
+    /// Probes that succeeded, of those admitted.
     pub(super) const fn share_of_successes(&self) -> (u64, u64) {
         (self.successes, self.admitted)
     }
