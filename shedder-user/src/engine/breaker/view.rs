@@ -213,10 +213,10 @@ impl Breaker {
 
     fn next(&self, now: Monotonic) -> Option<Next> {
         if let Some(Overlay { force, until }) = self.overlay {
-            let state = match force {
-                Force::Open => State::HalfOpen,
-                Force::Closed if self.mode() == Mode::Observe => State::Observe,
-                Force::Closed => self.stage_state(),
+            let state = match (self.mode(), force) {
+                (Mode::Observe, _) => State::Observe,
+                (Mode::Enforce, Force::Open) => State::HalfOpen,
+                (Mode::Enforce, Force::Closed) => self.stage_state(),
             };
             return Some(Next { state, at: until });
         }

@@ -318,19 +318,21 @@ fn people_are_told_what_follows() {
     assert_eq!(next(Admission::Skip, Duration::ZERO), State::Closed);
 }
 
-/// After a hold it is what it has come to meanwhile.
+/// After a hold it is what it has come to meanwhile; a policy that observes does so again.
 #[test]
-fn people_are_told_what_follows_a_hold() {
-    let next = |mode| {
+fn people_are_told_what_follows_an_order() {
+    let next = |mode, order: &str| {
         let mut stage = Stage::new(&Policy { mode, ..consecutive() }, &[(0, 0, 0)]);
-        stage.play("0 fail 5\n 100 hold 500");
+        stage.play(&format!("0 fail 5\n 100 {order} 500"));
         let next = stage.engine.view(CELL, at(100)).expect("it exists").next.expect("it ends");
         stage.play("600 .");
         assert_eq!((view_state(&stage, 0, 600), at(600)), (next.state, next.at));
         next.state
     };
-    assert_eq!(next(Mode::Enforce), State::Open);
-    assert_eq!(next(Mode::Observe), State::Observe);
+    assert_eq!(next(Mode::Enforce, "hold"), State::Open);
+    assert_eq!(next(Mode::Enforce, "open"), State::HalfOpen);
+    assert_eq!(next(Mode::Observe, "hold"), State::Observe);
+    assert_eq!(next(Mode::Observe, "open"), State::Observe);
 }
 
 /// Closed and without evidence it wants to be looked at no more.
