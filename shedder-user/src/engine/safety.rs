@@ -66,8 +66,6 @@ impl Default for NodeRules {
 pub(super) struct Safety {
     rules: NodeRules,
     groups: BTreeMap<(u32, u32), Group>,
-    /// Groups that panic, almost always none.
-    panicking: usize,
     endpoints: BTreeMap<u32, Vec<CellId>>,
     services: Services,
     callers: BTreeMap<u32, Tally>,
@@ -112,7 +110,6 @@ impl Safety {
         Self {
             rules,
             groups: BTreeMap::new(),
-            panicking: 0,
             endpoints: BTreeMap::new(),
             services: Services::default(),
             callers: BTreeMap::new(),
@@ -179,11 +176,7 @@ impl Safety {
 
     /// Whether so much of the service fails that shedding protects nobody.
     pub(super) fn is_panicking(&self, place: Place) -> bool {
-        self.panicking > 0
-            && self
-                .groups
-                .get(&(place.caller, place.service))
-                .is_some_and(|group| group.is_panicking)
+        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_panicking)
     }
 
     /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
@@ -309,7 +302,6 @@ impl Safety {
             return None;
         }
         group.is_panicking = is_panicking;
-        self.panicking = if is_panicking { self.panicking + 1 } else { self.panicking - 1 };
         Some(Notice::Panic { cell, is_over: !is_panicking, failing, active, at: now })
     }
 
