@@ -290,3 +290,13 @@ fn each_state_that_refuses_begins_an_epoch() {
     throttles.trip[0].response = Response::Throttle;
     assert_eq!(epochs(&throttles, &["0 .", "100 fail 5", "60000 ."]), [1, 1, 1]);
 }
+
+/// What went well leaves the window, and what remains is too much: time alone reopens.
+#[test]
+fn a_frozen_ramp_reopens_when_only_failures_are_left() {
+    let mut stage = Stage::new(&consecutive(), &[(0, 0, 0)]);
+    stage.play(&format!("{RECOVERING}\n 1500 ok 6\n 6000 mixed 1 5\n 11000 ."));
+    assert!(stage.log.ends_with("recovering, level 1: 2 of 3 probes succeeded\n"), "{}", stage.log);
+    stage.play("14000 .");
+    assert!(stage.log.contains("recovering -> open, level 2"), "{}", stage.log);
+}
