@@ -23,6 +23,8 @@ pub(super) struct Director<'a> {
     screen: &'a mut Screen,
     act_length: Duration,
     addresses: Vec<String>,
+    /// For each backend, whether the last event told of it left its breaker closed.
+    told_closed: Vec<bool>,
     timeline: Vec<ActTimes>,
 }
 
@@ -48,7 +50,8 @@ impl<'a> Director<'a> {
         for (letter, address) in LETTERS.iter().zip(&addresses) {
             screen.say(&format!("  backend {letter} is at {address}"))?;
         }
-        Ok(Self { stage, screen, act_length, addresses, timeline: Vec::new() })
+        let told_closed = vec![true; addresses.len()];
+        Ok(Self { stage, screen, act_length, addresses, told_closed, timeline: Vec::new() })
     }
 
     /// Plays all acts. Fails when interrupted, and when something on the stage does.
@@ -86,16 +89,17 @@ impl<'a> Director<'a> {
         Ok(())
     }
 
-    /// The last act ends when all breakers are closed too, if that happens within [`OVERTIME`].
+    /// The last act ends when all breakers are closed and their closing was told too, if that
+    /// happens within [`OVERTIME`].
     fn wait_for_end(&mut self, number: usize, act: &Act, is_last: bool) -> Result<()> {
         let due = now() + self.act_length;
         loop {
             self.narrate_until(now() + FRAME)?;
             self.stage.check()?;
             let breakers = self.stage.daemon.status()?.breakers;
-            let is_waiting = is_last
-                && breakers.iter().any(|breaker| breaker.state != "closed")
-                && now() < due + OVERTIME;
+            let all_closed = self.told_closed.iter().all(|closed| *closed)
+                && breakers.iter().all(|breaker| breaker.state == "closed");
+            let is_waiting = is_last && !all_closed && now() < due + OVERTIME;
             let frame = self.frame(number, act, &breakers, due);
             self.screen.show(&frame)?;
             if now() >= due && !is_waiting {
@@ -122,7 +126,11 @@ impl<'a> Director<'a> {
         let Some(backend) = self.addresses.iter().position(|address| address == endpoint) else {
             return Ok(());
         };
-        if to == "closed" {
+        let is_closed = to == "closed";
+        if let Some(told) = self.told_closed.get_mut(backend) {
+            *told = is_closed;
+        }
+        if is_closed {
             self.note_closed(backend);
         }
         let letter = LETTERS.get(backend).unwrap_or(&'?');
