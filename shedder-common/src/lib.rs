@@ -13,6 +13,7 @@
     reason = "compiled into BPF programs, where the verifier follows inlined code best"
 )]
 
+pub mod caller;
 pub mod counters;
 pub mod decision;
 pub mod ending;
@@ -27,4 +28,4 @@ pub mod verdict;
 
 /// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
 /// meaning of a field does.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;

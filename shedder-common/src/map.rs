@@ -25,7 +25,7 @@ pub const REDIRECTS: &str = "REDIRECTS";
 pub const NODE: &str = "NODE";
 /// Ring of [`crate::event::EventRecord`].
 pub const EVENTS: &str = "EVENTS";
-/// The caller id of each attached cgroup.
+/// The [`crate::caller::CallerRow`] of each attached cgroup.
 pub const CALLERS: &str = "CALLERS";
 
 /// Slots an object has unless the loader asks for another number.

@@ -8,6 +8,7 @@ use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
+use shedder_common::caller::CallerRow;
 use shedder_common::counters::SlotCounters;
 use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
@@ -36,7 +37,7 @@ pub fn ipv4(ctx: &SockAddrContext) -> Outcome {
         return Outcome::Pass;
     }
     let Some(caller) = caller() else { return Outcome::Pass };
-    let key = EndpointKey::ipv4(caller, address.to_ne_bytes(), port_bytes(port));
+    let key = EndpointKey::ipv4(caller.id, address.to_ne_bytes(), port_bytes(port));
     steer(ctx, &key, false)
 }
 
@@ -66,19 +67,19 @@ pub fn ipv6(ctx: &SockAddrContext) -> Outcome {
     let [a, b, c, d] = words;
     let is_mapped = a == 0 && b == 0 && c == MAPPED_PREFIX;
     let key = if is_mapped {
-        EndpointKey::ipv4(caller, d.to_ne_bytes(), port_bytes(port))
+        EndpointKey::ipv4(caller.id, d.to_ne_bytes(), port_bytes(port))
     } else {
-        EndpointKey::ipv6(caller, bytes_of(words), port_bytes(port))
+        EndpointKey::ipv6(caller.id, bytes_of(words), port_bytes(port))
     };
     steer(ctx, &key, true)
 }
 
 /// The caller this cgroup belongs to; nothing while the daemon has not said.
 #[inline(always)]
-fn caller() -> Option<u32> {
+fn caller() -> Option<CallerRow> {
     // SAFETY: storage of the cgroup the program is attached to; the helper cannot fail.
     let caller = unsafe { *CALLERS.get_ptr_mut() };
-    (caller != 0).then_some(caller)
+    (caller.id != 0).then_some(caller)
 }
 
 /// Applies the verdict of one endpoint. `is_ipv6` tells which kind of socket it is.

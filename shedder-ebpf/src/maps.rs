@@ -6,6 +6,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
+use shedder_common::caller::CallerRow;
 use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
@@ -67,11 +68,11 @@ pub static CLOCKS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 
-/// The id of the caller, kept with each cgroup the connect programs are attached to; zero until
+/// The caller, kept with each cgroup the connect programs are attached to; nobody until
 /// the daemon has stored it. Of all ways to know the caller it is the only one without a lookup.
 #[map]
 #[expect(deprecated, reason = "its successor cannot be read in connect programs before 6.2")]
-pub static CALLERS: aya_ebpf::maps::CgroupStorage<u32> = aya_ebpf::maps::CgroupStorage::new();
+pub static CALLERS: aya_ebpf::maps::CgroupStorage<CallerRow> = aya_ebpf::maps::CgroupStorage::new();
 
 /// Ends with its socket, so it cannot fill up. No memory: the connect passes unmeasured, counted.
 #[btf_map]

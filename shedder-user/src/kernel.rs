@@ -23,6 +23,7 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
+use shedder_common::caller::CallerRow;
 use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::event::{DecodeError, Event};
@@ -79,7 +80,7 @@ impl Kernel {
     pub fn attach(
         &mut self,
         cgroup: GuardedCgroup,
-        caller: u32,
+        caller: CallerRow,
         needs: Needs,
         pins: Option<&Pins>,
     ) -> Result<Attachment, AttachError> {

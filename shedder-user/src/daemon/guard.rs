@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use shedder_common::caller::CallerRow;
+
 use super::cells::caller_id;
 use crate::config::Config;
 use crate::engine::ShedAction;
@@ -190,8 +192,8 @@ impl Guard {
         caller: usize,
     ) -> anyhow::Result<()> {
         let cgroup = self.cgroup2.guard(path)?;
-        let (id, needs) = (caller_id(caller), needs(config, caller));
-        let attachment = kernel.attach(cgroup, id, needs, self.pins.as_ref())?;
+        let row = CallerRow { id: caller_id(caller), asks: 0 };
+        let attachment = kernel.attach(cgroup, row, needs(config, caller), self.pins.as_ref())?;
         self.attached.insert(path.to_owned(), Guarded { attachment, caller });
         self.refused.remove(path);
         Ok(())

@@ -7,9 +7,11 @@ use aya::maps::{CgroupStorageKey, MapError};
 use aya::programs::ProgramError;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 
+use shedder_common::caller::CallerRow;
+
 use super::cgroup2::GuardedCgroup;
 use super::hook::{Hook, Needs};
-use super::load::Programs;
+use super::load::{CallerBytes, Programs};
 use super::pins::{PinError, Pins};
 
 /// Programs attached to a cgroup; dropping it detaches them, connect programs first, unless they
@@ -56,8 +58,8 @@ pub enum AttachError {
     /// A link could not be pinned.
     #[error(transparent)]
     Pin(#[from] PinError),
-    /// The caller's id could not be stored.
-    #[error("the caller id cannot be stored for cgroup {cgroup}: {source}")]
+    /// The caller could not be made known.
+    #[error("the caller cannot be made known for cgroup {cgroup}: {source}")]
     Caller {
         /// Where.
         cgroup: String,
@@ -72,7 +74,7 @@ impl Attachment {
     pub(super) fn new(
         programs: &mut Programs,
         cgroup: GuardedCgroup,
-        caller: u32,
+        caller: CallerRow,
         needs: Needs,
         pins: Option<&Pins>,
     ) -> Result<Self, AttachError> {
@@ -84,7 +86,7 @@ impl Attachment {
             let key = CgroupStorageKey::new(cgroup.id, attach_type);
             programs
                 .callers
-                .insert(key, caller, 0)
+                .insert(key, bytemuck::cast::<_, CallerBytes>(caller), 0)
                 .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
         }
         // Pinned last: until then an error lets go of every link by itself.

@@ -10,6 +10,7 @@ use aya::programs::{CgroupSkb, ProgramError, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use rustix::io::Errno;
+use shedder_common::caller::CallerRow;
 use shedder_common::histogram::HISTOGRAM_KINDS;
 use shedder_common::map;
 
@@ -40,9 +41,11 @@ impl LoadOptions {
 /// The programs, and what only they are concerned with.
 pub(super) struct Programs {
     pub(super) features: Features,
-    pub(super) callers: CgroupStorage<MapData, u32>,
+    pub(super) callers: CgroupStorage<MapData, CallerBytes>,
     pub(super) ebpf: Ebpf,
 }
+
+pub(super) type CallerBytes = [u8; size_of::<CallerRow>()];
 
 /// Why nothing was loaded.
 #[derive(Debug, thiserror::Error)]

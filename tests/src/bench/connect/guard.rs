@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use shedder_common::caller::CallerRow;
 use shedder_common::endpoint::EndpointKey;
 use shedder_common::errno::Errno;
 use shedder_common::time::nanos;
@@ -78,7 +79,9 @@ impl Guard {
         };
         let attach = |(caller, cgroup): (u32, String)| {
             let cgroup = self.hierarchy.guard(&cgroup)?;
-            self.kernel.attach(cgroup, caller, NEEDS, None).context("cannot attach for a round")
+            self.kernel
+                .attach(cgroup, CallerRow { id: caller, asks: 0 }, NEEDS, None)
+                .context("cannot attach for a round")
         };
         callers.into_iter().map(attach).collect()
     }

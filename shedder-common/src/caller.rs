@@ -1,0 +1,16 @@
+//! What the programs know of the caller whose cgroup they run in.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Kept with each cgroup the connect programs are attached to: the one thing every connect reads.
+/// What only few callers ask for is said here, so that the others do not pay for it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct CallerRow {
+    /// The caller's id; zero until the daemon has stored it.
+    pub id: u32,
+    /// What its policies ask of the connect programs beyond TCP by address and port: a set of bits.
+    pub asks: u32,
+}
+
+const _: () = assert!(size_of::<CallerRow>() == 8);
