@@ -52,6 +52,8 @@ pub struct Node {
     pub max_endpoints: u32,
     /// Connects that may be held at once, at least one.
     pub max_held: u32,
+    /// How long an endpoint that was found, not named, is kept without being called.
+    pub forget_after: Duration,
     /// The control socket.
     pub socket: PathBuf,
     /// The group that may use it, besides root.
@@ -121,6 +123,7 @@ impl Default for Node {
             verdict_ttl: Duration::from_secs(3),
             max_endpoints: shedder_common::map::DEFAULT_SLOTS,
             max_held: 1024,
+            forget_after: Duration::from_mins(10),
             socket: PathBuf::from(DEFAULT_SOCKET),
             socket_group: None,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),

@@ -7,6 +7,7 @@
 mod cells;
 mod established;
 mod explain;
+mod forgetting;
 mod guard;
 mod journal;
 mod names;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use shedder_common::endpoint::SlotRef;
 use shedder_common::event::Event as KernelEvent;
 use shedder_common::time::Monotonic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +36,7 @@ use tracing::{info, warn};
 use crate::api::{self, Control, SocketFile};
 use crate::clock;
 use crate::config::Config;
-use crate::engine::{CellId, Engine};
+use crate::engine::Engine;
 use crate::kernel::Kernel;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
@@ -165,12 +167,12 @@ impl Daemon {
     }
 
     /// Shows the engine what happened to one cell, which the kernel says is urgent.
-    fn look_at(&mut self, id: CellId) {
+    fn look_at(&mut self, slot: SlotRef) {
         let now = clock::now();
-        if let Some(cell) = self.cells.by_id_mut(id)
+        if let Some(cell) = self.cells.by_slot_mut(slot)
             && let Some(sample) = sampler::sample(&self.kernel, cell, now)
         {
-            self.engine.observe(id, &sample, now);
+            self.engine.observe(cell.id, &sample, now);
             cell.failure_run = sample.failure_run;
         }
     }
@@ -197,7 +199,7 @@ impl Daemon {
         let mut refused = Vec::new();
         for _ in 0..EVENTS_AT_ONCE {
             match self.kernel.poll_event() {
-                Some(Ok(KernelEvent::FailureRun { slot, .. })) => self.look_at(CellId(slot.slot)),
+                Some(Ok(KernelEvent::FailureRun { slot, .. })) => self.look_at(slot),
                 Some(Ok(KernelEvent::Discovered { key })) => self.discover(key),
                 Some(Ok(KernelEvent::Refused(record))) => refused.push(record),
                 Some(Err(error)) => {
@@ -222,6 +224,7 @@ impl Daemon {
         for change in self.guard.rescan(&mut self.kernel, &self.config) {
             self.journal.guard(&self.config, &change);
         }
+        self.forget_unused(clock::now());
     }
 
     fn take_names(&mut self, resolved: Resolved) {
@@ -238,8 +241,9 @@ impl Daemon {
 
     /// Adds a breaker for `endpoint` and says so; an endpoint that has one stays as it is. What
     /// stands in the way is told once, because every further endpoint meets it again.
-    fn add(&mut self, binding: usize, endpoint: SocketAddr) {
-        match self.cells.add(&mut self.kernel, &mut self.engine, &self.config, binding, endpoint) {
+    fn add(&mut self, binding: usize, endpoint: SocketAddr, is_named: bool) {
+        let Self { cells, kernel, engine, config, .. } = self;
+        match cells.add(kernel, engine, config, binding, endpoint, is_named) {
             Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
             Ok(None) => {}
             Err(failure) => {

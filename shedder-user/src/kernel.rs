@@ -104,8 +104,8 @@ impl Kernel {
     }
 
     /// Gives an endpoint a slot, cleared of its earlier tenant.
-    pub fn add_slot(&mut self, key: EndpointKey) -> Result<SlotRef, SlotError> {
-        let slot = self.slots.reserve(&key)?;
+    pub fn add_slot(&mut self, key: EndpointKey, now: Monotonic) -> Result<SlotRef, SlotError> {
+        let slot = self.slots.reserve(&key, now)?;
         self.counters.write(slot.slot, SlotCounters::CLEAR);
         for kind in [HistogramKind::Connect, HistogramKind::Response] {
             self.histograms.write(row(slot.slot, kind), HistogramRow { buckets: [0; BUCKETS] });
@@ -117,8 +117,22 @@ impl Kernel {
         self.verdicts.write(slot.slot, Verdict { generation: slot.generation, ..Verdict::CLEAR });
         // A redirect to this endpoint names its slot, so this row never changes under a reader.
         self.redirects.write(slot.slot, RedirectTarget { key, slot });
-        self.slots.publish(&key, slot)?;
+        if let Err(error) = self.slots.publish(&key, slot) {
+            self.slots.release(slot, now);
+            return Err(error);
+        }
         Ok(slot)
+    }
+
+    /// Takes an endpoint's slot away: its connects pass from now on, and what its connections do is no
+    /// longer counted.
+    pub fn remove_slot(&mut self, key: &EndpointKey, now: Monotonic) -> Result<(), SlotError> {
+        if let Some(slot) = self.slots.withdraw(key, now)? {
+            let (row, map) = (slot.slot, &mut self.verdicts);
+            map.store_u32(row, offset_of!(Verdict, generation), 0);
+            map.store(row, offset_of!(Verdict, word), 0);
+        }
+        Ok(())
     }
 
     /// Slots in use and slots there are.

@@ -82,25 +82,40 @@ pub(crate) fn action(shed: Option<ShedAction>, sibling: Option<CellId>) -> Actio
 /// Cells that may stand in for each other: caller, service, and whether they speak IPv4.
 pub(crate) type Group = (usize, usize, bool);
 
-/// Where redirects may go: for each group its first two healthy cells, in the order given, in
-/// which fallbacks come last. Two, so that a cell that is one of them finds the other.
+/// Among the cells of a group: whether it is a fallback, and which of its kind. The lowest is the
+/// first choice.
+pub(crate) type Rank = (bool, u64);
+
+/// A cell that may stand in for others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) cell: CellId,
+    pub(crate) group: Group,
+    pub(crate) rank: Rank,
+    pub(crate) policy: &'a Policy,
+}
+
+/// Where redirects may go: for each group its two healthy cells of the lowest ranks. Two, so that a
+/// cell that is one of them finds the other.
 #[derive(Debug, Default)]
-pub(crate) struct Siblings(BTreeMap<Group, Vec<CellId>>);
+pub(crate) struct Siblings(BTreeMap<Group, Vec<(Rank, CellId)>>);
 
 impl Siblings {
     /// Finds them among `cells`.
     pub(crate) fn find<'a>(
-        cells: impl Iterator<Item = (CellId, Group, &'a Policy)>,
+        candidates: impl Iterator<Item = Candidate<'a>>,
         engine: &Engine,
     ) -> Self {
-        let mut found: BTreeMap<_, Vec<CellId>> = BTreeMap::new();
-        for (cell, group, policy) in cells {
-            if !matches!(policy.shed, ShedAction::Redirect(_)) {
-                continue;
-            }
-            let healthy = found.entry(group).or_default();
-            if healthy.len() < 2 && engine.is_healthy(cell) {
-                healthy.push(cell);
+        let mut found: BTreeMap<_, Vec<(Rank, CellId)>> = BTreeMap::new();
+        let redirecting =
+            |candidate: &Candidate<'_>| matches!(candidate.policy.shed, ShedAction::Redirect(_));
+        for Candidate { cell, group, rank, .. } in candidates.filter(redirecting) {
+            let first = found.entry(group).or_default();
+            let is_wanted = first.len() < 2 || first.iter().any(|(other, _)| rank < *other);
+            if is_wanted && engine.is_healthy(cell) {
+                first.push((rank, cell));
+                first.sort_unstable();
+                first.truncate(2);
             }
         }
         Self(found)
@@ -108,7 +123,8 @@ impl Siblings {
 
     /// The sibling of a cell.
     pub(crate) fn of(&self, cell: CellId, group: Group) -> Option<CellId> {
-        self.0.get(&group)?.iter().copied().find(|other| *other != cell)
+        let first = self.0.get(&group)?;
+        first.iter().map(|(_, other)| *other).find(|other| *other != cell)
     }
 }
 

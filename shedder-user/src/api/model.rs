@@ -408,6 +408,15 @@ pub enum EventKind {
         /// Address and port.
         endpoint: String,
     },
+    /// An endpoint has lost its breaker: nobody called it for so long.
+    Forgotten {
+        /// Who called.
+        caller: String,
+        /// What was called.
+        service: String,
+        /// Address and port.
+        endpoint: String,
+    },
     /// A cgroup is guarded.
     Attached {
         /// Its path.

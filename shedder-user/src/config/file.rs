@@ -25,6 +25,7 @@ pub(super) struct Node {
     pub(super) verdict_ttl: Option<Time>,
     pub(super) max_endpoints: Option<At<u32>>,
     pub(super) max_held: Option<At<u32>>,
+    pub(super) forget_after: Option<Time>,
     pub(super) socket: Option<String>,
     pub(super) socket_group: Option<String>,
     pub(super) pin_dir: Option<String>,

@@ -16,21 +16,33 @@ use crate::clock;
 use crate::config::{Binding, Config, EndpointSpec};
 use crate::engine::{CellId, Engine, Place, Policy};
 use crate::kernel::{Kernel, SlotError};
+use crate::verdict_row::Rank;
 
 /// Every cell, numbered by its slot.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
-    by_slot: Vec<Cell>,
-    by_key: BTreeMap<EndpointKey, usize>,
-    /// One number for each address and port, whoever calls it.
-    endpoints: BTreeMap<SocketAddr, u32>,
+    by_slot: Vec<Option<Cell>>,
+    by_key: BTreeMap<EndpointKey, CellId>,
+    /// One number for each address and port, whoever calls it, and how many cells it has.
+    endpoints: BTreeMap<SocketAddr, (u32, usize)>,
+    /// Endpoints there ever were.
+    numbered: u32,
+    /// Cells there ever were.
+    added: u64,
 }
 
 /// One caller's view of one endpoint.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) id: CellId,
+    pub(super) key: EndpointKey,
     pub(super) endpoint: SocketAddr,
+    /// Among those that may stand in for each other, the lowest is the first choice.
+    pub(super) rank: Rank,
+    /// The policy names it, so that it is kept though nobody calls it.
+    pub(super) is_named: bool,
+    /// When it was last seen in use.
+    pub(super) used: Monotonic,
     /// Index into the configuration.
     pub(super) caller: usize,
     /// Index into the configuration.
@@ -62,23 +74,32 @@ pub(super) struct Rate {
 
 impl Cells {
     pub(super) fn len(&self) -> usize {
-        self.by_slot.len()
+        self.by_key.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Cell> {
-        self.by_slot.iter()
+        self.by_slot.iter().flatten()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (CellId, &mut Cell)> {
-        self.by_slot.iter_mut().map(|cell| (cell.id, cell))
+        self.by_slot.iter_mut().flatten().map(|cell| (cell.id, cell))
     }
 
     pub(super) fn by_id(&self, id: CellId) -> Option<&Cell> {
-        self.by_slot.get(id.0 as usize)
+        self.by_slot.get(id.0 as usize)?.as_ref()
     }
 
     pub(super) fn by_id_mut(&mut self, id: CellId) -> Option<&mut Cell> {
-        self.by_slot.get_mut(id.0 as usize)
+        self.by_slot.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// The cell a slot belongs to, if it still does.
+    pub(super) fn by_slot(&self, slot: SlotRef) -> Option<&Cell> {
+        self.by_id(CellId(slot.slot)).filter(|cell| cell.slot == slot)
+    }
+
+    pub(super) fn by_slot_mut(&mut self, slot: SlotRef) -> Option<&mut Cell> {
+        self.by_id_mut(CellId(slot.slot)).filter(|cell| cell.slot == slot)
     }
 
     /// Adds a cell for `endpoint` under a binding; nothing when the caller has one for it already.
@@ -89,21 +110,36 @@ impl Cells {
         config: &Config,
         binding: usize,
         endpoint: SocketAddr,
+        is_named: bool,
     ) -> Result<Option<&Cell>, SlotError> {
         let binding = &config.bindings[binding];
         let key = EndpointKey::new(caller_id(binding.caller), endpoint);
-        if self.by_key.contains_key(&key) {
+        if let Some(known) = self.by_key.get(&key).copied() {
+            if let Some(cell) = self.by_id_mut(known) {
+                cell.is_named |= is_named;
+            }
             return Ok(None);
         }
-        let slot = kernel.add_slot(key)?;
-        let id = CellId(slot.slot);
         let now = clock::now();
+        let slot = kernel.add_slot(key, now)?;
+        let id = CellId(slot.slot);
         let place = self.place(binding, endpoint);
         engine.insert(id, place, Arc::clone(&binding.policy), now);
-        self.by_key.insert(key, self.by_slot.len());
-        self.by_slot.push(Cell {
+        self.by_key.insert(key, id);
+        self.added += 1;
+        let is_fallback =
+            config.services[binding.service].fallback.contains(&EndpointSpec::Address(endpoint));
+        let index = slot.slot as usize;
+        if self.by_slot.len() <= index {
+            self.by_slot.resize_with(index + 1, || None);
+        }
+        self.by_slot[index] = Some(Cell {
             id,
+            key,
             endpoint,
+            rank: (is_fallback, self.added),
+            is_named,
+            used: now,
             caller: binding.caller,
             service: binding.service,
             policy: Arc::clone(&binding.policy),
@@ -118,17 +154,40 @@ impl Cells {
             tokens_before: 0,
             published: None,
         });
-        Ok(self.by_slot.last())
+        Ok(self.by_id(id))
+    }
+
+    /// Removes a cell, and with it its breaker and its slot.
+    pub(super) fn remove(
+        &mut self,
+        kernel: &mut Kernel,
+        engine: &mut Engine,
+        id: CellId,
+        now: Monotonic,
+    ) -> Result<Option<Cell>, SlotError> {
+        let Some(cell) = self.by_id(id) else { return Ok(None) };
+        let (key, endpoint) = (cell.key, cell.endpoint);
+        kernel.remove_slot(&key, now)?;
+        engine.remove(id);
+        self.by_key.remove(&key);
+        if let Some((_, cells)) = self.endpoints.get_mut(&endpoint) {
+            *cells -= 1;
+            if *cells == 0 {
+                self.endpoints.remove(&endpoint);
+            }
+        }
+        Ok(self.by_slot.get_mut(id.0 as usize).and_then(Option::take))
     }
 
     fn place(&mut self, binding: &Binding, endpoint: SocketAddr) -> Place {
         let index = |index: usize| u32::try_from(index).expect("a file has no four billion tables");
-        let next = index(self.endpoints.len());
-        Place {
-            caller: index(binding.caller),
-            service: index(binding.service),
-            endpoint: *self.endpoints.entry(endpoint).or_insert(next),
-        }
+        let Self { endpoints, numbered, .. } = self;
+        let (number, cells) = endpoints.entry(endpoint).or_insert_with(|| {
+            *numbered = numbered.wrapping_add(1);
+            (*numbered, 0)
+        });
+        *cells += 1;
+        Place { caller: index(binding.caller), service: index(binding.service), endpoint: *number }
     }
 }
 
@@ -150,7 +209,7 @@ impl Daemon {
         let Some(endpoint) = key.endpoint() else { return };
         let Some(caller) = (key.caller as usize).checked_sub(1) else { return };
         if let Some(binding) = binding_of(&self.config, caller, endpoint) {
-            self.add(binding, endpoint);
+            self.add(binding, endpoint, false);
         }
     }
 
@@ -162,7 +221,7 @@ impl Daemon {
         for (index, binding) in config.bindings.iter().enumerate() {
             if config.services[binding.service].endpoints.iter().any(is_named) {
                 for address in addresses {
-                    self.add(index, *address);
+                    self.add(index, *address, true);
                 }
             }
         }

@@ -76,6 +76,16 @@ impl Endings {
         self.destroyed.get(&cell).copied().unwrap_or(0)
     }
 
+    /// Whether anything is still to be done, or to be told, about a breaker's connections.
+    pub(super) fn is_busy(&self, cell: CellId) -> bool {
+        self.openings.contains_key(&cell)
+    }
+
+    /// The breaker is no more.
+    pub(super) fn forget(&mut self, cell: CellId) {
+        self.destroyed.remove(&cell);
+    }
+
     /// What the last round has done, if there was one and it has ended.
     fn finished_round(&mut self, journal: &mut Journal) -> Vec<Report> {
         let Some(round) = self.round.take_if(|round| round.is_finished()) else {

@@ -62,7 +62,7 @@ impl Daemon {
     }
 
     fn cell_of(&self, record: &RefusalRecord) -> Option<&Cell> {
-        self.cells.by_id(CellId(record.slot.slot)).filter(|cell| cell.slot == record.slot)
+        self.cells.by_slot(record.slot)
     }
 
     fn explained(&self, cell: &Cell) -> Option<Explained> {

@@ -134,6 +134,18 @@ impl Journal {
         self.push(kind, text);
     }
 
+    pub(super) fn forgotten(&mut self, config: &Config, cell: &Cell) {
+        let name = report::name(config, cell);
+        info!(caller = name.caller, service = name.service, endpoint = name.endpoint, "forgotten");
+        let text = format!("{} no longer calls {} at {}", name.caller, name.service, name.endpoint);
+        let kind = EventKind::Forgotten {
+            caller: name.caller,
+            service: name.service,
+            endpoint: name.endpoint,
+        };
+        self.push(kind, text);
+    }
+
     pub(super) fn guard(&mut self, config: &Config, change: &Change) {
         let name = |caller: usize| config.callers[caller].name.clone();
         match change {

@@ -8,21 +8,16 @@ use shedder_common::verdict::Verdict;
 
 use super::Daemon;
 use super::cells::Cell;
-use crate::engine::CellId;
-use crate::verdict_row::{Group, Siblings, Tenant, action, row};
+use crate::verdict_row::{Candidate, Group, Siblings, Tenant, action, row};
 
 /// Brings the kernel's verdicts in line with the engine.
 pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
     daemon.verdicts_until = now.plus(daemon.config.node.verdict_ttl);
     daemon.kernel.keep_verdicts_until(daemon.verdicts_until);
     let Daemon { kernel, engine, cells, jiffies_per_second, .. } = daemon;
-    let siblings =
-        Siblings::find(cells.iter().map(|cell| (cell.id, group(cell), &*cell.policy)), engine);
-    for index in 0..cells.len() {
-        let id = CellId(u32::try_from(index).expect("cells are numbered by slots"));
-        let (Some(directive), Some(cell)) = (engine.directive(id, now), cells.by_id_mut(id)) else {
-            continue;
-        };
+    let siblings = Siblings::find(cells.iter().map(candidate), engine);
+    for (id, cell) in cells.iter_mut() {
+        let Some(directive) = engine.directive(id, now) else { continue };
         // The engine has seen the burst and lets the endpoint be: the kernel must not refuse on.
         if directive.burst_limit.is_some_and(|limit| cell.failure_run >= u64::from(limit)) {
             kernel.clear_failure_run(cell.slot);
@@ -54,6 +49,10 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         kernel.publish(cell.slot, &row);
         cell.published = Some(row);
     }
+}
+
+fn candidate(cell: &Cell) -> Candidate<'_> {
+    Candidate { cell: cell.id, group: group(cell), rank: cell.rank, policy: &cell.policy }
 }
 
 fn group(cell: &Cell) -> Group {

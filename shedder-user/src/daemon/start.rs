@@ -116,7 +116,14 @@ impl Daemon {
                 match spec {
                     EndpointSpec::Address(endpoint) => {
                         self.cells
-                            .add(&mut self.kernel, &mut self.engine, &config, index, *endpoint)
+                            .add(
+                                &mut self.kernel,
+                                &mut self.engine,
+                                &config,
+                                index,
+                                *endpoint,
+                                true,
+                            )
                             .with_context(|| format!("service {}", service.name))?;
                     }
                     EndpointSpec::Network { address, bits, port } => {

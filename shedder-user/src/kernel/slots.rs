@@ -1,19 +1,26 @@
 //! Which endpoint has which slot.
 //!
-//! Slots are only ever given out in this version of the table; a slot's generation says which
-//! tenancy it is in, so that evidence of an earlier tenant is never taken for a later one's.
+//! A slot's generation says which tenancy it is in, so that evidence of an earlier tenant is never
+//! taken for a later one's. A slot rests before it is given out again: a program that looked it up
+//! for its earlier tenant has long ended then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap, LpmTrie, MapData, MapError};
 use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, EndpointKey, SlotRef};
+use shedder_common::time::Monotonic;
 
 #[derive(Debug)]
 pub(super) struct SlotTable {
     slots: HashMap<MapData, KeyBytes, SlotBytes>,
     destinations: LpmTrie<MapData, KeyBytes, u32>,
     assigned: BTreeMap<EndpointKey, SlotRef>,
+    /// Slots without a tenant and since when, longest first.
+    resting: VecDeque<(SlotRef, Monotonic)>,
+    /// The first slot that never had a tenant.
+    untouched: u32,
     capacity: u32,
 }
 
@@ -42,19 +49,56 @@ impl SlotTable {
         destinations: LpmTrie<MapData, KeyBytes, u32>,
         capacity: u32,
     ) -> Self {
-        Self { slots, destinations, assigned: BTreeMap::new(), capacity }
+        Self {
+            slots,
+            destinations,
+            assigned: BTreeMap::new(),
+            resting: VecDeque::new(),
+            untouched: 0,
+            capacity,
+        }
     }
 
-    /// Chooses a slot for an endpoint; the programs do not see it yet.
-    pub(super) fn reserve(&mut self, key: &EndpointKey) -> Result<SlotRef, SlotError> {
+    /// Takes a slot for an endpoint; the programs do not see it yet.
+    pub(super) fn reserve(
+        &mut self,
+        key: &EndpointKey,
+        now: Monotonic,
+    ) -> Result<SlotRef, SlotError> {
         if let Some(slot) = self.assigned.get(key) {
             return Ok(*slot);
         }
-        let slot = u32::try_from(self.assigned.len()).unwrap_or(u32::MAX);
+        if let Some((slot, _)) = self.resting.pop_front_if(|(_, since)| now.since(*since) >= REST) {
+            // Zero is never a tenant.
+            let generation = slot.generation.checked_add(1).unwrap_or(1);
+            return Ok(SlotRef { generation, ..slot });
+        }
+        let slot = self.untouched;
         if slot >= self.capacity {
             return Err(SlotError::Full(self.capacity));
         }
+        self.untouched += 1;
         Ok(SlotRef { slot, generation: 1 })
+    }
+
+    /// Takes back a slot that was reserved and could not be published.
+    pub(super) fn release(&mut self, slot: SlotRef, now: Monotonic) {
+        self.resting.push_back((slot, now));
+    }
+
+    /// Hides an endpoint's slot from the programs and takes it back; the slot, if it had one.
+    pub(super) fn withdraw(
+        &mut self,
+        key: &EndpointKey,
+        now: Monotonic,
+    ) -> Result<Option<SlotRef>, SlotError> {
+        let Some(slot) = self.assigned.get(key).copied() else { return Ok(None) };
+        self.slots
+            .remove(&bytemuck::cast::<_, KeyBytes>(*key))
+            .map_err(|source| SlotError::Map { map: "SLOTS", source })?;
+        self.assigned.remove(key);
+        self.release(slot, now);
+        Ok(Some(slot))
     }
 
     /// Shows a reserved slot to the programs.
@@ -79,3 +123,6 @@ impl SlotTable {
         (u32::try_from(self.assigned.len()).unwrap_or(u32::MAX), self.capacity)
     }
 }
+
+/// Far longer than a program runs.
+const REST: Duration = Duration::from_secs(2);

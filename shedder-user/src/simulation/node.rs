@@ -11,7 +11,7 @@ use super::kernel::Slot;
 use super::record::Record;
 use super::scenario::{Cell, Scenario, Trouble};
 use crate::engine::{CellId, Engine, Policy};
-use crate::verdict_row::{Group, Siblings, Tenant, action, row};
+use crate::verdict_row::{Candidate, Group, Siblings, Tenant, action, row};
 
 /// The daemon.
 #[derive(Debug)]
@@ -142,7 +142,12 @@ impl<'a> Node<'a> {
         let policy = &*self.policy;
         let cells = self.scenario.cells.iter().enumerate();
         let siblings = Siblings::find(
-            cells.map(|(index, cell)| (id(index), group(cell), policy)),
+            cells.map(|(index, cell)| Candidate {
+                cell: id(index),
+                group: group(cell),
+                rank: (false, index as u64),
+                policy,
+            }),
             &self.engine,
         );
         for (index, (slot, published)) in slots.iter_mut().zip(&mut self.published).enumerate() {

@@ -16,6 +16,7 @@ mod evidence;
 mod explain;
 mod fast_open;
 mod footprint;
+mod forgetting;
 mod guarding;
 mod half_open;
 mod identity;

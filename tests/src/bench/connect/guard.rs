@@ -87,7 +87,7 @@ impl Guard {
     }
 
     fn publish(&mut self, caller: u32, endpoint: SocketAddr, word: VerdictWord) -> Result<()> {
-        let slot = self.kernel.add_slot(EndpointKey::new(caller, endpoint))?;
+        let slot = self.kernel.add_slot(EndpointKey::new(caller, endpoint), now())?;
         let verdict = Verdict {
             word: word.pack(),
             caller_timeout_ns: nanos(Duration::from_secs(1)),

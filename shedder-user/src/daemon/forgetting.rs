@@ -1,0 +1,52 @@
+//! Which breakers are let go: those of endpoints that were found, not named, and are called no more.
+//!
+//! Invariant: whatever might still change what a connect meets is kept, so nobody can tell that a
+//! breaker was forgotten but by the room it leaves.
+
+use std::time::Duration;
+
+use shedder_common::in_flight::InFlightRow;
+use shedder_common::time::Monotonic;
+
+use super::Daemon;
+use super::cells::Cell;
+use crate::engine::{CellId, State, View};
+
+impl Daemon {
+    /// Lets go of what nobody has called for long.
+    pub(super) fn forget_unused(&mut self, now: Monotonic) {
+        let patience = self.config.node.forget_after;
+        let is_unused = |cell: &&Cell| self.is_unused(cell, patience, now);
+        let unused: Vec<CellId> = self.cells.iter().filter(is_unused).map(|cell| cell.id).collect();
+        for id in unused {
+            self.forget(id, now);
+        }
+    }
+
+    fn is_unused(&self, cell: &Cell, patience: Duration, now: Monotonic) -> bool {
+        !cell.is_named
+            && now.since(cell.used) >= patience
+            && self.kernel.in_flight(cell.slot) == InFlightRow::CLEAR
+            && !self.endings.is_busy(cell.id)
+            && self.engine.view(cell.id, now).is_none_or(|view| is_at_rest(&view))
+    }
+
+    fn forget(&mut self, id: CellId, now: Monotonic) {
+        let Self { cells, kernel, engine, endings, journal, config, .. } = self;
+        match cells.remove(kernel, engine, id, now) {
+            Ok(Some(cell)) => {
+                endings.forget(id);
+                journal.forgotten(config, &cell);
+                // There is room again.
+                self.no_breaker = None;
+            }
+            Ok(None) => {}
+            Err(error) => journal.error(&format!("an endpoint cannot be forgotten: {error}")),
+        }
+    }
+}
+
+fn is_at_rest(view: &View) -> bool {
+    let state = if view.state == State::Observe { view.would_be } else { view.state };
+    state == State::Closed && view.level == 0
+}
