@@ -188,7 +188,7 @@ impl Safety {
         now: Monotonic,
     ) {
         if counts.attempts() > 0 {
-            self.services.note_traffic(place.service, now);
+            self.is_stirred |= self.services.note_traffic(place.service, now);
         }
         if counts.connects == 0 && counts.shed == 0 {
             return;

@@ -36,15 +36,17 @@ impl Safety {
         if due.is_empty() {
             return;
         }
-        let bad = self.services.bad(now);
+        // What is in use now may be so no longer before this is reckoned again.
+        let moments = [now, now.plus(SECOND)];
+        let bad = moments.map(|at| (at, self.services.bad(at)));
         for (caller, service) in due {
-            let node_lets = self.brake_of(caller, now).is_none()
-                && !self
-                    .services
-                    .bad_with(bad, service, now)
-                    .are_suspect(self.rules.suspect_permille);
+            let node_lets = bad.iter().all(|(at, bad)| {
+                let bad = self.services.bad_with(*bad, service, *at);
+                self.brake_of(caller, *at).is_none()
+                    && !bad.are_suspect(self.rules.suspect_permille)
+            });
             if let Some(group) = self.groups.get_mut(&(caller, service)) {
-                group.lets_open = node_lets && group.may_open_one_more(all, now);
+                group.lets_open = node_lets && group.may_open_one_more(all, moments);
                 group.reckon_at = Some(now.plus(SECOND));
             }
         }
@@ -52,20 +54,24 @@ impl Safety {
 }
 
 impl Group {
-    /// As [`Safety::restrain`], for whichever of them is in use. All of them have one policy.
-    fn may_open_one_more(&self, all: &Cells, now: Monotonic) -> bool {
+    /// As [`Safety::restrain`], for whichever of them it is, and for as many of them as may be in use
+    /// at one of the moments or in between. All of them have one policy.
+    fn may_open_one_more(&self, all: &Cells, moments: [Monotonic; 2]) -> bool {
         let breakers = || self.cells.iter().filter_map(|cell| all.breaker(*cell));
         let Some(first) = breakers().next() else { return false };
         let rule = &first.policy().safety;
         let redirects = matches!(first.policy().shed, ShedAction::Redirect(_));
-        let active =
-            breakers().filter(|breaker| redirects || breaker.is_in_use(MINUTE, now)).count().max(1);
-        if active == 1 {
-            return rule.lone == Lone::Open;
-        }
         let is_open =
             |breaker: &&Breaker| matches!(breaker.stage_state(), State::Open | State::HalfOpen);
-        breakers().filter(is_open).count() < allowed_open(active, rule)
+        let open = breakers().filter(is_open).count();
+        let in_use = |now| breakers().filter(|it| redirects || it.is_in_use(MINUTE, now)).count();
+        let [now, soon] = moments.map(in_use);
+        // One that is not in use yet may be the one, or come into use beside it.
+        let (least, most) = (soon.min(now).max(1), (now + 1).min(self.cells.len()));
+        (least..=most).all(|active| match active {
+            1 => rule.lone == Lone::Open,
+            _ => open < allowed_open(active, rule),
+        })
     }
 }
 

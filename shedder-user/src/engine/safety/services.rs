@@ -28,11 +28,11 @@ impl Services {
         self.0.entry(service).or_default();
     }
 
-    /// It has answered, or failed to.
-    pub(super) fn note_traffic(&mut self, service: u32, now: Monotonic) {
-        if let Some(service) = self.0.get_mut(&service) {
-            service.traffic = Some(now);
-        }
+    /// It has answered, or failed to; whether it was not in use before.
+    pub(super) fn note_traffic(&mut self, service: u32, now: Monotonic) -> bool {
+        let Some(service) = self.0.get_mut(&service) else { return false };
+        let before = service.traffic.replace(now);
+        !is_recent(before, now)
     }
 
     /// A rule about it holds.

@@ -386,3 +386,13 @@ fn a_burst_that_would_make_the_node_suspect_is_not_shed() {
     stage.play("12000 c0 ok 1\n 12000 c1 ok 1\n 12000 c2 ok 1\n 13100 .");
     assert_eq!(burst_limit(&stage, 0, 13_100), Some(5), "the other has been bad for long");
 }
+
+/// What is reckoned once a second holds for that second, whatever falls out of use meanwhile.
+#[test]
+fn a_burst_is_left_to_the_engine_before_its_endpoint_is_alone() {
+    let mut stage = Stage::new(&guarded(), &[(0, 0, 0), (0, 0, 1)]);
+    stage.play("0 c0 ok 10\n 0 c1 ok 10\n 58500 c0 ok 1\n 58600 .");
+    assert_eq!(burst_limit(&stage, 0, 58_600), Some(5));
+    stage.play("59700 .");
+    assert_eq!(burst_limit(&stage, 0, 60_100), None, "the other was last in use a minute ago");
+}
