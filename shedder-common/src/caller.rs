@@ -13,4 +13,7 @@ pub struct CallerRow {
     pub asks: u32,
 }
 
+/// Set in [`CallerRow::asks`]: some of its endpoints are told apart by network namespace.
+pub const ASKS_NETWORKS: u32 = 2;
+
 const _: () = assert!(size_of::<CallerRow>() == 8);

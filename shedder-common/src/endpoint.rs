@@ -14,7 +14,8 @@ pub const PROTOCOL_TCP: u8 = 6;
 /// One endpoint as one caller sees it: the key of the slot table.
 ///
 /// The same bytes are the data of the destination trie, which is why caller and port come before
-/// the address: a prefix covers them whole and then as much of the address as the policy names.
+/// the address: a prefix covers them whole and then as much of the address as the policy names. The
+/// network comes last, where no prefix reaches.
 ///
 /// An IPv4-mapped IPv6 address is the IPv4 endpoint it means, so that a dual-stack socket and an
 /// IPv4 socket share one breaker.
@@ -31,6 +32,9 @@ pub struct EndpointKey {
     pub protocol: u8,
     /// The address in network order; IPv4 uses the first four bytes, the rest is zero.
     pub address: [u8; 16],
+    /// The cookie of the network namespace the endpoint is in; zero where the policy does not tell
+    /// them apart.
+    pub network: u64,
 }
 
 impl EndpointKey {
@@ -44,13 +48,14 @@ impl EndpointKey {
             family: FAMILY_IPV4,
             protocol: PROTOCOL_TCP,
             address: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            network: 0,
         }
     }
 
     /// The key of an IPv6 destination; `address` and `port` in network order.
     #[inline(always)]
     pub const fn ipv6(caller: u32, address: [u8; 16], port: [u8; 2]) -> Self {
-        Self { caller, port, family: FAMILY_IPV6, protocol: PROTOCOL_TCP, address }
+        Self { caller, port, family: FAMILY_IPV6, protocol: PROTOCOL_TCP, address, network: 0 }
     }
 
     /// The key of `endpoint` as `caller` sees it.
@@ -73,6 +78,11 @@ impl EndpointKey {
         }
     }
 }
+
+/// Of a destination: its endpoints are the same in every network namespace.
+pub const DESTINATION_SHARED: u32 = 1;
+/// Of a destination: its endpoints differ between network namespaces.
+pub const DESTINATION_OF_NETWORK: u32 = 2;
 
 /// Bits of an [`EndpointKey`] before the address begins: a trie prefix is this plus the bits of
 /// the network.
@@ -102,10 +112,10 @@ pub struct RedirectTarget {
 }
 
 const _: () = {
-    assert!(size_of::<EndpointKey>() == 24);
+    assert!(size_of::<EndpointKey>() == 32);
     assert!(core::mem::offset_of!(EndpointKey, address) * 8 == ADDRESS_OFFSET_BITS as usize);
     assert!(size_of::<SlotRef>() == 8);
-    assert!(size_of::<RedirectTarget>() == 32);
+    assert!(size_of::<RedirectTarget>() == 40);
 };
 
 #[cfg(test)]

@@ -23,11 +23,11 @@ pub struct EventRecord {
     pub key: EndpointKey,
     /// Failure run: the slot.
     pub slot: SlotRef,
-    /// Failure run: consecutive failures.
+    /// Failure run: consecutive failures. Discovery: the process that connects.
     pub value: u64,
 }
 
-const _: () = assert!(size_of::<EventRecord>() == 56);
+const _: () = assert!(size_of::<EventRecord>() == 64);
 
 /// One record of the event ring about a refused connect: the first of each verdict, the first of each
 /// process, and one in [`REFUSALS_FOR_EACH_RECORD`] of the rest.
@@ -66,7 +66,7 @@ pub struct RefusalRecord {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(size_of::<RefusalRecord>() == 112);
+const _: () = assert!(size_of::<RefusalRecord>() == 120);
 
 /// The verdict refuses everything.
 pub const REFUSED_OPEN: u8 = 0;
@@ -94,6 +94,8 @@ pub enum Event {
     Discovered {
         /// Whom to assign a slot to.
         key: EndpointKey,
+        /// The process that connects.
+        pid: u32,
     },
     /// A slot's consecutive failures reached the limit.
     FailureRun {
@@ -130,7 +132,10 @@ impl Event {
             .map_err(|_wrong_size| DecodeError::Length(bytes.len()))?;
         match record.kind {
             KIND_DISCOVERED if record.key.endpoint().is_none() => Err(DecodeError::Key),
-            KIND_DISCOVERED => Ok(Self::Discovered { key: record.key }),
+            KIND_DISCOVERED => {
+                let pid = u32::try_from(record.value).unwrap_or(0);
+                Ok(Self::Discovered { key: record.key, pid })
+            }
             KIND_FAILURE_RUN => Ok(Self::FailureRun { slot: record.slot, failures: record.value }),
             kind => Err(DecodeError::Kind(kind)),
         }
@@ -163,8 +168,9 @@ mod tests {
     #[test]
     fn a_discovery_is_read_back() {
         let key = EndpointKey::new(3, "10.0.0.1:5432".parse().unwrap());
-        let record = EventRecord { kind: KIND_DISCOVERED, key, ..EventRecord::zeroed() };
-        assert_eq!(Event::decode(bytemuck::bytes_of(&record)), Ok(Event::Discovered { key }));
+        let record = EventRecord { kind: KIND_DISCOVERED, key, value: 7, ..EventRecord::zeroed() };
+        let discovery = Event::Discovered { key, pid: 7 };
+        assert_eq!(Event::decode(bytemuck::bytes_of(&record)), Ok(discovery));
     }
 
     #[test]
@@ -183,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn any_full_record_decodes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 56)) {
+        fn any_full_record_decodes_without_panic(bytes in proptest::collection::vec(any::<u8>(), 64)) {
             let bytes: Vec<u8> = bytes;
             let _event = Event::decode(&bytes);
         }

@@ -2,7 +2,8 @@
 
 /// Hash: [`crate::endpoint::EndpointKey`] → [`crate::endpoint::SlotRef`].
 pub const SLOTS: &str = "SLOTS";
-/// Prefix trie over [`crate::endpoint::EndpointKey`]: the destinations the policy covers.
+/// Prefix trie over [`crate::endpoint::EndpointKey`]: the destinations the policy covers,
+/// [`crate::endpoint::DESTINATION_SHARED`] or [`crate::endpoint::DESTINATION_OF_NETWORK`].
 pub const DESTINATIONS: &str = "DESTINATIONS";
 /// Recently announced destinations, so that each is announced once in a while only.
 pub const ANNOUNCED: &str = "ANNOUNCED";

@@ -1,31 +1,35 @@
 //! Telling the daemon, through the ring, what it cannot wait a tick for.
 
-use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, EndpointKey, SlotRef};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::programs::SockAddrContext;
+use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, DESTINATION_OF_NETWORK, EndpointKey, SlotRef};
 use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
 
 use aya_ebpf::maps::lpm_trie::Key;
 
 use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
-use crate::node;
 use crate::settings::now_ns;
+use crate::{connect, node};
 
 /// Announces a destination without a slot if the policy covers it, at most once in a while.
 #[inline(always)]
-pub fn discovery(key: &EndpointKey) {
+pub fn discovery(ctx: &SockAddrContext, key: &mut EndpointKey) {
     if NODE.get(0).is_none_or(|node| node.networks == 0) {
         return;
     }
-    if DESTINATIONS.get(Key::new(ADDRESS_OFFSET_BITS + 128, *key)).is_none() {
-        return;
+    match DESTINATIONS.get(Key::new(ADDRESS_OFFSET_BITS + 128, *key)) {
+        None => return,
+        Some(&DESTINATION_OF_NETWORK) => key.network = connect::network(ctx),
+        Some(_) => {}
     }
     let now = now_ns();
     // SAFETY: a plain integer; a concurrent replacement at worst announces twice.
-    if let Some(&last) = unsafe { ANNOUNCED.get(key) }
+    if let Some(&last) = unsafe { ANNOUNCED.get(*key) }
         && now.saturating_sub(last) < ANNOUNCE_INTERVAL_NS
     {
         return;
     }
-    if ANNOUNCED.insert(key, now, 0).is_err() {
+    if ANNOUNCED.insert(*key, now, 0).is_err() {
         // Announced again with the next connect; the daemon ignores what it knows.
     }
     node::count(|node| &raw mut node.discoveries);
@@ -35,7 +39,7 @@ pub fn discovery(key: &EndpointKey) {
         at_ns: now,
         key: *key,
         slot: SlotRef { slot: 0, generation: 0 },
-        value: 0,
+        value: bpf_get_current_pid_tgid() >> 32,
     });
 }
 
@@ -46,7 +50,14 @@ pub fn failure_run(slot: SlotRef, failures: u64) {
         kind: KIND_FAILURE_RUN,
         reserved: 0,
         at_ns: now_ns(),
-        key: EndpointKey { caller: 0, port: [0; 2], family: 0, protocol: 0, address: [0; 16] },
+        key: EndpointKey {
+            caller: 0,
+            port: [0; 2],
+            family: 0,
+            protocol: 0,
+            address: [0; 16],
+            network: 0,
+        },
         slot,
         value: failures,
     });

@@ -5,10 +5,10 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
-use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
+use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_prandom_u32};
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
-use shedder_common::caller::CallerRow;
+use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
 use shedder_common::counters::SlotCounters;
 use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
@@ -37,8 +37,8 @@ pub fn ipv4(ctx: &SockAddrContext) -> Outcome {
         return Outcome::Pass;
     }
     let Some(caller) = caller() else { return Outcome::Pass };
-    let key = EndpointKey::ipv4(caller.id, address.to_ne_bytes(), port_bytes(port));
-    steer(ctx, &key, false)
+    let mut key = EndpointKey::ipv4(caller.id, address.to_ne_bytes(), port_bytes(port));
+    steer(ctx, caller, &mut key, false)
 }
 
 #[inline(always)]
@@ -66,12 +66,12 @@ pub fn ipv6(ctx: &SockAddrContext) -> Outcome {
     let Some(caller) = caller() else { return Outcome::Pass };
     let [a, b, c, d] = words;
     let is_mapped = a == 0 && b == 0 && c == MAPPED_PREFIX;
-    let key = if is_mapped {
+    let mut key = if is_mapped {
         EndpointKey::ipv4(caller.id, d.to_ne_bytes(), port_bytes(port))
     } else {
         EndpointKey::ipv6(caller.id, bytes_of(words), port_bytes(port))
     };
-    steer(ctx, &key, true)
+    steer(ctx, caller, &mut key, true)
 }
 
 /// The caller this cgroup belongs to; nothing while the daemon has not said.
@@ -84,11 +84,15 @@ fn caller() -> Option<CallerRow> {
 
 /// Applies the verdict of one endpoint. `is_ipv6` tells which kind of socket it is.
 #[inline(always)]
-fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
-    // SAFETY: the value is plain data the daemon replaces as a whole.
-    let Some(&slot) = (unsafe { SLOTS.get(key) }) else {
+fn steer(
+    ctx: &SockAddrContext,
+    caller: CallerRow,
+    key: &mut EndpointKey,
+    is_ipv6: bool,
+) -> Outcome {
+    let Some(slot) = slot(ctx, caller, key) else {
         Tag::forget(socket(ctx));
-        announce::discovery(key);
+        announce::discovery(ctx, key);
         return Outcome::Pass;
     };
     let (Some(verdict), Some(counters)) =
@@ -130,6 +134,28 @@ fn steer(ctx: &SockAddrContext, key: &EndpointKey, is_ipv6: bool) -> Outcome {
             Outcome::Pass
         }
     }
+}
+
+/// The endpoint's slot: that of the network namespace, if the caller tells them apart, or that of all.
+#[inline(always)]
+fn slot(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey) -> Option<SlotRef> {
+    if caller.asks & ASKS_NETWORKS != 0 {
+        key.network = network(ctx);
+        // SAFETY: the value is plain data the daemon replaces as a whole.
+        if let Some(&slot) = unsafe { SLOTS.get(*key) } {
+            return Some(slot);
+        }
+        key.network = 0;
+    }
+    // SAFETY: as above.
+    unsafe { SLOTS.get(*key) }.copied()
+}
+
+/// The cookie of the network namespace the socket is in.
+#[inline(always)]
+pub fn network(ctx: &SockAddrContext) -> u64 {
+    // SAFETY: the kernel hands over a valid context.
+    unsafe { bpf_get_netns_cookie(ctx.as_ptr()) }
 }
 
 /// The counters of a slot, as the decision asks for them.

@@ -16,7 +16,7 @@ use shedder_common::verdict::Verdict;
 
 use crate::tag::Tag;
 
-/// Written by the daemon only. A hash, because an endpoint is 24 bytes wide. Full: the daemon
+/// Written by the daemon only. A hash, because an endpoint is 32 bytes wide. Full: the daemon
 /// cannot add the endpoint, says so, and its connects pass.
 #[map]
 pub static SLOTS: HashMap<EndpointKey, SlotRef> = HashMap::with_max_entries(DEFAULT_SLOTS, 0);

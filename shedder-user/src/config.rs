@@ -84,6 +84,8 @@ pub struct Service {
     pub endpoints: Vec<EndpointSpec>,
     /// Where a redirect may go when no sibling is healthy.
     pub fallback: Vec<EndpointSpec>,
+    /// Whether an address is another endpoint in each network namespace.
+    pub separate_networks: bool,
 }
 
 /// The rules that hold between one caller and one service.

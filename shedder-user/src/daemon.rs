@@ -5,12 +5,14 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod discovery;
 mod established;
 mod explain;
 mod forgetting;
 mod guard;
 mod journal;
 mod names;
+mod networks;
 mod orders;
 mod publisher;
 mod refusals;
@@ -19,7 +21,6 @@ mod sampler;
 mod start;
 mod unfinished;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,11 +42,13 @@ use crate::kernel::Kernel;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
 
-use self::cells::Cells;
+use self::cells::{Cells, Target};
+use self::discovery::Separate;
 use self::established::Endings;
 use self::guard::Guard;
 use self::journal::Journal;
 use self::names::Resolved;
+use self::networks::Networks;
 use self::refusals::Refusals;
 
 /// The daemon, between start and stop.
@@ -59,6 +62,8 @@ struct Daemon {
     endings: Endings,
     journal: Journal,
     refusals: Refusals,
+    networks: Networks,
+    separate: Separate,
     /// Jiffies in a second; nothing when no policy holds connects.
     jiffies_per_second: Option<u32>,
     /// Until when the kernel has been told to heed the verdicts.
@@ -200,7 +205,7 @@ impl Daemon {
         for _ in 0..EVENTS_AT_ONCE {
             match self.kernel.poll_event() {
                 Some(Ok(KernelEvent::FailureRun { slot, .. })) => self.look_at(slot),
-                Some(Ok(KernelEvent::Discovered { key })) => self.discover(key),
+                Some(Ok(KernelEvent::Discovered { key, pid })) => self.discover(key, pid),
                 Some(Ok(KernelEvent::Refused(record))) => refused.push(record),
                 Some(Err(error)) => {
                     self.undecodable += 1;
@@ -239,11 +244,12 @@ impl Daemon {
         }
     }
 
-    /// Adds a breaker for `endpoint` and says so; an endpoint that has one stays as it is. What
+    /// Adds a breaker for `target` and says so; an endpoint that has one stays as it is. What
     /// stands in the way is told once, because every further endpoint meets it again.
-    fn add(&mut self, binding: usize, endpoint: SocketAddr, is_named: bool) {
+    fn add(&mut self, binding: usize, target: Target) {
+        let endpoint = target.endpoint;
         let Self { cells, kernel, engine, config, .. } = self;
-        match cells.add(kernel, engine, config, binding, endpoint, is_named) {
+        match cells.add(kernel, engine, config, binding, target) {
             Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
             Ok(None) => {}
             Err(failure) => {

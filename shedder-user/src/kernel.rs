@@ -12,6 +12,7 @@ mod hook;
 mod layout;
 mod load;
 mod mapping;
+pub mod network;
 mod object;
 mod pins;
 mod slots;
@@ -88,9 +89,14 @@ impl Kernel {
     }
 
     /// Announces that connects of `caller` to a prefix and port want slots. `key` is the network's
-    /// address, `bits` its prefix length.
-    pub fn add_destination(&mut self, key: EndpointKey, bits: u32) -> Result<(), SlotError> {
-        self.slots.add_destination(key, bits)?;
+    /// address, `bits` its prefix length; `kind` one of the `DESTINATION_` codes.
+    pub fn add_destination(
+        &mut self,
+        key: EndpointKey,
+        bits: u32,
+        kind: u32,
+    ) -> Result<(), SlotError> {
+        self.slots.add_destination(key, bits, kind)?;
         let networks = self.node.read(0).networks;
         self.node.store(0, offset_of!(NodeRow, networks), networks + 1);
         Ok(())

@@ -79,8 +79,9 @@ pub(crate) fn action(shed: Option<ShedAction>, sibling: Option<CellId>) -> Actio
     }
 }
 
-/// Cells that may stand in for each other: caller, service, and whether they speak IPv4.
-pub(crate) type Group = (usize, usize, bool);
+/// Cells that may stand in for each other: caller, service, whether they speak IPv4, and the network
+/// namespace.
+pub(crate) type Group = (usize, usize, bool, u64);
 
 /// Among the cells of a group: whether it is a fallback, and which of its kind. The lowest is the
 /// first choice.

@@ -1,7 +1,13 @@
 //! What goes over the control socket. These shapes are a contract: fields are added, never renamed
 //! or removed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+mod event;
+
+pub use self::event::{Event, EventKind};
 
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +29,9 @@ pub struct Breaker {
     pub policy: String,
     /// Address and port.
     pub endpoint: String,
+    /// The network namespace, where the policy tells endpoints apart by it: `net:[inode]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<String>,
     /// `observe`, `closed`, `throttled`, `open`, `half_open`, `recovering`, `forced_open` or `forced_closed`.
     pub state: String,
     /// In observe mode: the state it would be in.
@@ -223,6 +232,9 @@ pub struct Refusal {
     pub service: String,
     /// Address and port.
     pub endpoint: String,
+    /// The network namespace, where the policy tells endpoints apart by it: `net:[inode]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<String>,
     /// The error `connect()` returned.
     pub errno: String,
     /// `open`, `no_token` (half-open, every probe was taken), `not_its_turn` (only a share goes through)
@@ -317,133 +329,6 @@ pub struct Cgroup {
     pub caller: String,
 }
 
-/// One line of `GET /v1/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Rises by one with each event of this daemon.
-    pub sequence: u64,
-    /// RFC 3339.
-    pub at: String,
-    /// What it is.
-    #[serde(flatten)]
-    pub kind: EventKind,
-    /// One sentence for people.
-    pub text: String,
-}
-
-/// What an event is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "transitions are what events are about")]
-pub enum EventKind {
-    /// A breaker changed state.
-    Transition {
-        /// Who calls.
-        caller: String,
-        /// What is called.
-        service: String,
-        /// The policy that decides.
-        policy: String,
-        /// Address and port.
-        endpoint: String,
-        /// State before.
-        from: String,
-        /// State after.
-        to: String,
-        /// Why.
-        reason: Reason,
-        /// For a trip: how far it reaches, and by what evidence.
-        #[serde(default)]
-        scope: Option<String>,
-        /// For a trip that only throttles: why it does not open.
-        #[serde(default)]
-        restraint: Option<String>,
-        /// Trips remembered.
-        level: u32,
-        /// Whether it changes back and forth, so that it stays open for longer.
-        #[serde(default)]
-        flapping: bool,
-        /// What time alone will bring.
-        next: Option<Next>,
-        /// The evidence at that moment.
-        window: Window,
-        /// Whether the policy only observes.
-        observe: bool,
-        /// Counts the reloads of the policy file.
-        #[serde(default)]
-        generation: u32,
-    },
-    /// Something people should know that is no change of one breaker's state.
-    Notice {
-        /// `alarm`, `node_suspect`, `brake`, `suspended` or `panic`.
-        notice: String,
-        /// The breaker it is about, or one of those.
-        breaker: Option<BreakerName>,
-    },
-    /// A breaker is open, and by its policy the connections there are get ended; or that is over.
-    Established {
-        /// Who calls.
-        caller: String,
-        /// What is called.
-        service: String,
-        /// Address and port.
-        endpoint: String,
-        /// `drain` or `reset`.
-        fate: String,
-        /// Whether it is over: nothing is left, or the breaker is no longer open.
-        over: bool,
-        /// Connections there were when the breaker opened.
-        connections: u64,
-        /// Those ended by now.
-        destroyed: u64,
-        /// Those still there; the others ended by themselves.
-        left: u64,
-    },
-    /// An endpoint got a breaker.
-    Discovered {
-        /// Who calls.
-        caller: String,
-        /// What is called.
-        service: String,
-        /// Address and port.
-        endpoint: String,
-    },
-    /// An endpoint has lost its breaker: nobody called it for so long.
-    Forgotten {
-        /// Who called.
-        caller: String,
-        /// What was called.
-        service: String,
-        /// Address and port.
-        endpoint: String,
-    },
-    /// A cgroup is guarded.
-    Attached {
-        /// Its path.
-        cgroup: String,
-        /// The caller it belongs to.
-        caller: String,
-    },
-    /// A cgroup is no longer guarded.
-    Detached {
-        /// Its path.
-        cgroup: String,
-        /// The caller it belonged to.
-        caller: String,
-    },
-    /// The daemon started.
-    Started,
-    /// The daemon is stopping.
-    Stopping,
-    /// Something is wrong, and the daemon goes on.
-    Error,
-    /// Events this client was too slow for.
-    Missed {
-        /// How many.
-        count: u64,
-    },
-}
-
 /// Body of `POST /v1/override`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -454,6 +339,9 @@ pub struct Override {
     pub endpoint: String,
     /// Only for this caller; for all callers otherwise.
     pub caller: Option<String>,
+    /// Only in this network namespace; in all otherwise.
+    #[serde(default)]
+    pub network: Option<String>,
     /// How long `trip` and `hold` last, in milliseconds.
     pub for_ms: Option<u64>,
 }
@@ -486,6 +374,17 @@ pub struct BreakerName {
     pub service: String,
     /// Address and port.
     pub endpoint: String,
+    /// The network namespace, where the policy tells endpoints apart by it: `net:[inode]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<String>,
+}
+
+impl fmt::Display for BreakerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { caller, service, endpoint, network } = self;
+        write!(f, "{caller} calling {service} at {endpoint}")?;
+        network.as_ref().map_or(Ok(()), |network| write!(f, " in {network}"))
+    }
 }
 
 /// Body of every answer that is not a success.

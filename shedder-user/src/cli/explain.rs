@@ -71,10 +71,11 @@ fn text(explanation: &Explanation, subject: &Subject) -> String {
 fn paragraph(explained: &Explained) -> String {
     let Explained { breaker, effect, until, remedy, generation } = explained;
     let mut text = format!(
-        "{} calling {} at {}: {} for {}\n",
+        "{} calling {} at {}{}: {} for {}\n",
         breaker.caller,
         breaker.service,
         breaker.endpoint,
+        within(breaker.network.as_deref()),
         breaker.state,
         span(&breaker.since),
     );
@@ -96,6 +97,10 @@ fn paragraph(explained: &Explained) -> String {
     text
 }
 
+fn within(network: Option<&str>) -> String {
+    network.map_or_else(String::new, |network| format!(" in {network}"))
+}
+
 fn line(refusal: &Refusal) -> String {
     let cause = match refusal.cause.as_str() {
         "no_token" => "every probe was taken",
@@ -107,7 +112,13 @@ fn line(refusal: &Refusal) -> String {
     let bound = refusal.source.as_ref().map_or_else(String::new, |at| format!(" from {at}"));
     let cgroup = refusal.cgroup.as_deref().unwrap_or("a cgroup it has left by ending");
     format!(
-        "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}, because {cause}{reason}\n",
-        refusal.at, refusal.pid, refusal.comm, refusal.uid, refusal.errno, refusal.endpoint,
+        "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}{}, because {cause}{reason}\n",
+        refusal.at,
+        refusal.pid,
+        refusal.comm,
+        refusal.uid,
+        refusal.errno,
+        refusal.endpoint,
+        within(refusal.network.as_deref()),
     )
 }

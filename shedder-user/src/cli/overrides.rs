@@ -33,6 +33,9 @@ struct Target {
     /// Only for this caller; for every caller otherwise
     #[arg(long, value_name = "NAME")]
     caller: Option<String>,
+    /// Only in this network namespace, as `shedder status` shows it: net:[4026531840]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
 }
 
 impl Timed {
@@ -50,8 +53,9 @@ impl Reset {
 
 impl Target {
     fn order(self, order: Order, for_ms: Option<u64>) -> Result<(), Failure> {
-        let request = Override { order, endpoint: self.endpoint, caller: self.caller, for_ms };
-        let reached = self.reach.ask(async |client| client.order(&request).await)?;
+        let Self { reach, endpoint, caller, network } = self;
+        let request = Override { order, endpoint, caller, network, for_ms };
+        let reached = reach.ask(async |client| client.order(&request).await)?;
         let done = match order {
             Order::Trip => "tripped",
             Order::Hold => "held closed",
@@ -61,10 +65,7 @@ impl Target {
             format!(" for {}", humantime::format_duration(duration))
         });
         for breaker in reached.breakers {
-            println!(
-                "{done}{span}: {} calling {} at {}",
-                breaker.caller, breaker.service, breaker.endpoint
-            );
+            println!("{done}{span}: {breaker}");
         }
         Ok(())
     }

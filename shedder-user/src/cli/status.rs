@@ -13,7 +13,8 @@ use crate::api::model::{self, Breaker};
 /// observe (the policy only watches; what it would do is in brackets), or `forced_open` and
 /// `forced_closed` by `shedder trip` and `shedder hold`. CONN/S counts connects; FAIL is the failed
 /// share of the outcomes in the policy's window; P50 and P99 are response times; SHED counts
-/// connects refused, held or redirected.
+/// connects refused, held or redirected. Where the policy tells endpoints apart by network
+/// namespace, ENDPOINT names it as `readlink /proc/PID/ns/net` does.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -58,7 +59,7 @@ fn table(breakers: &[Breaker], paint: Paint) -> String {
         table.push(vec![
             breaker.caller.clone(),
             breaker.service.clone(),
-            breaker.endpoint.clone(),
+            endpoint(breaker),
             state(breaker),
             span(&breaker.since),
             format!("{:.1}", breaker.connects_per_second),
@@ -74,6 +75,11 @@ fn table(breakers: &[Breaker], paint: Paint) -> String {
         ]);
     }
     table.render(paint, |column, cell| (column == STATE_COLUMN).then(|| colour(cell)))
+}
+
+fn endpoint(breaker: &Breaker) -> String {
+    let Breaker { endpoint, network, .. } = breaker;
+    network.as_ref().map_or_else(|| endpoint.clone(), |network| format!("{endpoint} {network}"))
 }
 
 fn state(breaker: &Breaker) -> String {

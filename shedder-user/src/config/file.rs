@@ -58,6 +58,8 @@ pub(super) struct Service {
     pub(super) endpoints: Vec<Text>,
     #[serde(default)]
     pub(super) fallback: Vec<Text>,
+    #[serde(default)]
+    pub(super) separate_networks: bool,
 }
 
 with_rules!(table_with_rules! {

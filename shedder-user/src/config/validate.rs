@@ -82,7 +82,8 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
     if let Some(at) = fallback.iter().position(|spec| !matches!(spec, EndpointSpec::Address(_))) {
         return Err(service.fallback[at].complaint("a fallback is one address and port"));
     }
-    Ok(Service { name: name.clone(), endpoints, fallback })
+    let separate_networks = service.separate_networks;
+    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks })
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {

@@ -1,7 +1,7 @@
 //! The cells: one for each caller and endpoint, and what the shell remembers of each.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shedder_common::counters::SlotCounters;
@@ -10,7 +10,7 @@ use shedder_common::histogram::{BUCKETS, HistogramRow};
 use shedder_common::time::Monotonic;
 use shedder_common::verdict::Verdict;
 
-use super::Daemon;
+use super::networks::Network;
 use super::unfinished::Ring;
 use crate::clock;
 use crate::config::{Binding, Config, EndpointSpec};
@@ -23,8 +23,8 @@ use crate::verdict_row::Rank;
 pub(super) struct Cells {
     by_slot: Vec<Option<Cell>>,
     by_key: BTreeMap<EndpointKey, CellId>,
-    /// One number for each address and port, whoever calls it, and how many cells it has.
-    endpoints: BTreeMap<SocketAddr, (u32, usize)>,
+    /// One number for each address, port and network, whoever calls it, and how many cells it has.
+    endpoints: BTreeMap<(SocketAddr, u64), (u32, usize)>,
     /// Endpoints there ever were.
     numbered: u32,
     /// Cells there ever were.
@@ -37,6 +37,8 @@ pub(super) struct Cell {
     pub(super) id: CellId,
     pub(super) key: EndpointKey,
     pub(super) endpoint: SocketAddr,
+    /// The name of the network namespace it is in, where the policy tells them apart.
+    pub(super) network: Option<String>,
     /// Among those that may stand in for each other, the lowest is the first choice.
     pub(super) rank: Rank,
     /// The policy names it, so that it is kept though nobody calls it.
@@ -62,6 +64,21 @@ pub(super) struct Cell {
     pub(super) tokens_before: u64,
     /// What the kernel was last told.
     pub(super) published: Option<Verdict>,
+}
+
+/// What is to have a cell.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) endpoint: SocketAddr,
+    pub(super) network: Option<Network>,
+    pub(super) is_named: bool,
+}
+
+impl Target {
+    /// An address the policy names, the same in every network namespace.
+    pub(super) const fn named(endpoint: SocketAddr) -> Self {
+        Self { endpoint, network: None, is_named: true }
+    }
 }
 
 /// Connects a second, measured over at least a second.
@@ -102,18 +119,21 @@ impl Cells {
         self.by_id_mut(CellId(slot.slot)).filter(|cell| cell.slot == slot)
     }
 
-    /// Adds a cell for `endpoint` under a binding; nothing when the caller has one for it already.
+    /// Adds a cell for `target` under a binding; nothing when the caller has one for it already.
     pub(super) fn add(
         &mut self,
         kernel: &mut Kernel,
         engine: &mut Engine,
         config: &Config,
         binding: usize,
-        endpoint: SocketAddr,
-        is_named: bool,
+        target: Target,
     ) -> Result<Option<&Cell>, SlotError> {
+        let Target { endpoint, network, is_named } = target;
         let binding = &config.bindings[binding];
-        let key = EndpointKey::new(caller_id(binding.caller), endpoint);
+        let key = EndpointKey {
+            network: network.as_ref().map_or(0, |network| network.cookie),
+            ..EndpointKey::new(caller_id(binding.caller), endpoint)
+        };
         if let Some(known) = self.by_key.get(&key).copied() {
             if let Some(cell) = self.by_id_mut(known) {
                 cell.is_named |= is_named;
@@ -123,7 +143,7 @@ impl Cells {
         let now = clock::now();
         let slot = kernel.add_slot(key, now)?;
         let id = CellId(slot.slot);
-        let place = self.place(binding, endpoint);
+        let place = self.place(binding, (endpoint, key.network));
         engine.insert(id, place, Arc::clone(&binding.policy), now);
         self.by_key.insert(key, id);
         self.added += 1;
@@ -137,6 +157,7 @@ impl Cells {
             id,
             key,
             endpoint,
+            network: network.map(|network| network.name),
             rank: (is_fallback, self.added),
             is_named,
             used: now,
@@ -166,7 +187,7 @@ impl Cells {
         now: Monotonic,
     ) -> Result<Option<Cell>, SlotError> {
         let Some(cell) = self.by_id(id) else { return Ok(None) };
-        let (key, endpoint) = (cell.key, cell.endpoint);
+        let (key, endpoint) = (cell.key, (cell.endpoint, cell.key.network));
         kernel.remove_slot(&key, now)?;
         engine.remove(id);
         self.by_key.remove(&key);
@@ -179,7 +200,7 @@ impl Cells {
         Ok(self.by_slot.get_mut(id.0 as usize).and_then(Option::take))
     }
 
-    fn place(&mut self, binding: &Binding, endpoint: SocketAddr) -> Place {
+    fn place(&mut self, binding: &Binding, endpoint: (SocketAddr, u64)) -> Place {
         let index = |index: usize| u32::try_from(index).expect("a file has no four billion tables");
         let Self { endpoints, numbered, .. } = self;
         let (number, cells) = endpoints.entry(endpoint).or_insert_with(|| {
@@ -203,82 +224,7 @@ impl Rate {
     }
 }
 
-impl Daemon {
-    /// Gives a destination the kernel met its breaker.
-    pub(super) fn discover(&mut self, key: EndpointKey) {
-        let Some(endpoint) = key.endpoint() else { return };
-        let Some(caller) = (key.caller as usize).checked_sub(1) else { return };
-        if let Some(binding) = binding_of(&self.config, caller, endpoint) {
-            self.add(binding, endpoint, false);
-        }
-    }
-
-    /// Gives the addresses of a name their breakers. Addresses that are gone keep theirs: sockets
-    /// may still use them, and a breaker without traffic costs next to nothing.
-    pub(super) fn add_named(&mut self, host: &str, port: u16, addresses: &[SocketAddr]) {
-        let config = Arc::clone(&self.config);
-        let is_named = |spec: &EndpointSpec| matches!(spec, EndpointSpec::Name { host: h, port: p } if h == host && *p == port);
-        for (index, binding) in config.bindings.iter().enumerate() {
-            if config.services[binding.service].endpoints.iter().any(is_named) {
-                for address in addresses {
-                    self.add(index, *address, true);
-                }
-            }
-        }
-    }
-}
-
 /// The id by which the kernel knows a caller; zero is nobody.
 pub(super) fn caller_id(caller: usize) -> u32 {
     u32::try_from(caller + 1).expect("a file has no four billion callers")
-}
-
-/// The binding whose network holds `endpoint`, the most precise one if several do.
-fn binding_of(config: &Config, caller: usize, endpoint: SocketAddr) -> Option<usize> {
-    let mut best: Option<(u8, usize)> = None;
-    for (index, binding) in config.bindings.iter().enumerate() {
-        if binding.caller != caller {
-            continue;
-        }
-        for spec in &config.services[binding.service].endpoints {
-            if let EndpointSpec::Network { address, bits, port } = spec
-                && *port == endpoint.port()
-                && contains(*address, *bits, endpoint.ip())
-                && best.is_none_or(|(precision, _)| *bits > precision)
-            {
-                best = Some((*bits, index));
-            }
-        }
-    }
-    best.map(|(_, index)| index)
-}
-
-fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
-    let (network, address, width) = match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    let shift = width - u32::from(bits);
-    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_contain_their_addresses() {
-        let holds = |network: &str, bits, address: &str| {
-            contains(network.parse().unwrap(), bits, address.parse().unwrap())
-        };
-        assert!(holds("10.1.0.0", 16, "10.1.255.3"));
-        assert!(!holds("10.1.0.0", 16, "10.2.0.0"));
-        assert!(holds("0.0.0.0", 0, "203.0.113.9"));
-        assert!(holds("::", 0, "fd00::1"));
-        assert!(!holds("::", 0, "10.0.0.1"));
-        assert!(holds("fd00::", 8, "fdff::1"));
-    }
 }

@@ -109,10 +109,7 @@ impl Endings {
         *self.destroyed.entry(id).or_default() += destroyed as u64;
         if let Some(trouble) = trouble {
             let name = report::name(config, cell);
-            let text = format!(
-                "connections of {} to {} that cannot be reached are kept: {trouble}",
-                name.caller, name.endpoint
-            );
+            let text = format!("{name}: connections that cannot be reached are kept: {trouble}");
             self.complain(text, journal);
         }
         if let Some(opening) = self.openings.get_mut(&id) {
@@ -172,6 +169,7 @@ impl Endings {
                 task: opening.task(now)?,
                 cgroups: guard.directories(cell.caller),
                 endpoint: cell.endpoint,
+                network: cell.network.as_ref().map(|_| cell.key.network),
                 fate: opening.progress.established,
                 patience: cell.policy.caller_timeout.max(SILENCE),
                 permission: opening.permission(),

@@ -86,7 +86,7 @@ impl Daemon {
     fn refusal(&self, refusal: &Refusal) -> Option<model::Refusal> {
         let record = &refusal.record;
         let cell = self.cell_of(record)?;
-        let BreakerName { caller, service, endpoint } = report::name(&self.config, cell);
+        let BreakerName { caller, service, endpoint, network } = report::name(&self.config, cell);
         let end = record.comm.iter().position(|byte| *byte == 0).unwrap_or(record.comm.len());
         Some(model::Refusal {
             at: report::time(shedder_common::time::Monotonic::from_nanos(record.at_ns)),
@@ -99,6 +99,7 @@ impl Daemon {
             caller,
             service,
             endpoint,
+            network,
             errno: Errno::ALL
                 .into_iter()
                 .find(|errno| *errno as u8 == record.errno)

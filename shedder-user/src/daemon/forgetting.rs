@@ -32,10 +32,14 @@ impl Daemon {
     }
 
     fn forget(&mut self, id: CellId, now: Monotonic) {
-        let Self { cells, kernel, engine, endings, journal, config, .. } = self;
+        let Self { cells, kernel, engine, endings, journal, networks, config, .. } = self;
         match cells.remove(kernel, engine, id, now) {
             Ok(Some(cell)) => {
                 endings.forget(id);
+                let network = cell.key.network;
+                if cells.iter().all(|other| other.key.network != network) {
+                    networks.forget(network);
+                }
                 journal.forgotten(config, &cell);
                 // There is room again.
                 self.no_breaker = None;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use shedder_common::caller::CallerRow;
+use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
 
 use super::cells::caller_id;
-use crate::config::Config;
+use crate::config::{Binding, Config};
 use crate::engine::ShedAction;
 use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, Pins};
 
@@ -192,7 +192,7 @@ impl Guard {
         caller: usize,
     ) -> anyhow::Result<()> {
         let cgroup = self.cgroup2.guard(path)?;
-        let row = CallerRow { id: caller_id(caller), asks: 0 };
+        let row = CallerRow { id: caller_id(caller), asks: asks(config, caller) };
         let attachment = kernel.attach(cgroup, row, needs(config, caller), self.pins.as_ref())?;
         self.attached.insert(path.to_owned(), Guarded { attachment, caller });
         self.refused.remove(path);
@@ -203,6 +203,13 @@ impl Guard {
         let before = self.refused.insert(path.clone(), why.clone());
         (before.as_ref() != Some(&why)).then_some(Change::Refused { path, why })
     }
+}
+
+/// What only some callers ask of the connect programs.
+fn asks(config: &Config, caller: usize) -> u32 {
+    let mut bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
+    let is_separate = |binding: &Binding| config.services[binding.service].separate_networks;
+    if bindings.any(is_separate) { ASKS_NETWORKS } else { 0 }
 }
 
 /// What the policies of a caller need of the kernel: only what they need is attached.

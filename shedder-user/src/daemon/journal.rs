@@ -56,6 +56,7 @@ impl Journal {
             caller = name.caller,
             service = name.service,
             endpoint = name.endpoint,
+            network = name.network,
             policy = cell.policy.name,
             from,
             to,
@@ -64,18 +65,14 @@ impl Journal {
             observe,
             "transition"
         );
-        let text = format!(
-            "{} calling {} at {}: {change}{}",
-            name.caller,
-            name.service,
-            name.endpoint,
-            if observe { " (only observed)" } else { "" },
-        );
+        let only = if observe { " (only observed)" } else { "" };
+        let text = format!("{name}: {change}{only}");
         let kind = EventKind::Transition {
             caller: name.caller,
             service: name.service,
             policy: cell.policy.name.clone(),
             endpoint: name.endpoint,
+            network: name.network,
             from: from.to_owned(),
             to: to.to_owned(),
             reason: report::reason(&change.cause),
@@ -94,9 +91,7 @@ impl Journal {
     pub(super) fn notice(&mut self, config: &Config, cell: Option<&Cell>, notice: &Notice) {
         let name = cell.map(|cell| report::name(config, cell));
         let text = match &name {
-            Some(name) => {
-                format!("{} calling {} at {}: {notice}", name.caller, name.service, name.endpoint)
-            }
+            Some(name) => format!("{name}: {notice}"),
             None => notice.to_string(),
         };
         warn!("{text}");
@@ -105,14 +100,14 @@ impl Journal {
 
     pub(super) fn established(&mut self, config: &Config, cell: &Cell, progress: &Progress) {
         let name = report::name(config, cell);
-        let text =
-            format!("{} calling {} at {}: {progress}", name.caller, name.service, name.endpoint);
+        let text = format!("{name}: {progress}");
         info!("{text}");
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let kind = EventKind::Established {
             caller: name.caller,
             service: name.service,
             endpoint: name.endpoint,
+            network: name.network,
             fate: progress.fate().to_owned(),
             over: progress.is_over,
             connections: count(progress.connections),
@@ -124,24 +119,38 @@ impl Journal {
 
     pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {
         let name = report::name(config, cell);
-        info!(caller = name.caller, service = name.service, endpoint = name.endpoint, "discovered");
-        let text = format!("{} calls {} at {}", name.caller, name.service, name.endpoint);
+        info!(
+            caller = name.caller,
+            service = name.service,
+            endpoint = name.endpoint,
+            network = name.network,
+            "discovered"
+        );
+        let text = format!("found {name}");
         let kind = EventKind::Discovered {
             caller: name.caller,
             service: name.service,
             endpoint: name.endpoint,
+            network: name.network,
         };
         self.push(kind, text);
     }
 
     pub(super) fn forgotten(&mut self, config: &Config, cell: &Cell) {
         let name = report::name(config, cell);
-        info!(caller = name.caller, service = name.service, endpoint = name.endpoint, "forgotten");
-        let text = format!("{} no longer calls {} at {}", name.caller, name.service, name.endpoint);
+        info!(
+            caller = name.caller,
+            service = name.service,
+            endpoint = name.endpoint,
+            network = name.network,
+            "forgotten"
+        );
+        let text = format!("forgot {name}: not called for long");
         let kind = EventKind::Forgotten {
             caller: name.caller,
             service: name.service,
             endpoint: name.endpoint,
+            network: name.network,
         };
         self.push(kind, text);
     }

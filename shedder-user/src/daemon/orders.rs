@@ -32,7 +32,7 @@ impl Daemon {
     fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
         let endpoint = report::endpoint(&order.endpoint)?;
         let ttl = ttl(order)?;
-        let reached = self.reached(endpoint, order.caller.as_deref())?;
+        let reached = self.reached(endpoint, order)?;
         let now = clock::now();
         for (id, _) in &reached {
             let known = match order.order {
@@ -47,12 +47,13 @@ impl Daemon {
         Ok(Overridden { breakers: reached.into_iter().map(|(_, name)| name).collect() })
     }
 
-    /// The breakers of an endpoint, for one caller or all.
+    /// The breakers of an endpoint, for one caller or all, in one network namespace or all.
     fn reached(
         &self,
         endpoint: SocketAddr,
-        caller: Option<&str>,
+        order: &Override,
     ) -> Result<Vec<(CellId, BreakerName)>, String> {
+        let (caller, network) = (order.caller.as_deref(), order.network.as_deref());
         let callers: Vec<&str> =
             self.config.callers.iter().map(|caller| caller.name.as_str()).collect();
         if let Some(caller) = caller
@@ -69,9 +70,13 @@ impl Daemon {
             .filter(|cell| cell.endpoint == endpoint)
             .map(|cell| (cell.id, report::name(&self.config, cell)))
             .filter(|(_, name)| caller.is_none_or(|caller| name.caller == caller))
+            .filter(|(_, name)| network.is_none() || name.network.as_deref() == network)
             .collect();
         if reached.is_empty() {
-            let of = caller.map_or_else(String::new, |caller| format!(" for caller {caller}"));
+            let mut of = caller.map_or_else(String::new, |caller| format!(" for caller {caller}"));
+            if let Some(network) = network {
+                of = format!("{of} in {network}");
+            }
             return Err(format!(
                 "{endpoint} has no breaker{of}; `shedder status` lists those there are"
             ));

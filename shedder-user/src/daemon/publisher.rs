@@ -56,7 +56,7 @@ fn candidate(cell: &Cell) -> Candidate<'_> {
 }
 
 fn group(cell: &Cell) -> Group {
-    (cell.caller, cell.service, cell.endpoint.is_ipv4())
+    (cell.caller, cell.service, cell.endpoint.is_ipv4(), cell.key.network)
 }
 
 fn epoch(verdict: &Verdict) -> u16 {

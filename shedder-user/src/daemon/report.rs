@@ -25,7 +25,10 @@ pub(super) fn status(daemon: &Daemon) -> Status {
     let mut breakers: Vec<Breaker> =
         daemon.cells.iter().filter_map(|cell| breaker(daemon, cell, now)).collect();
     breakers.sort_by(|a, b| {
-        (&a.service, &a.caller, &a.endpoint).cmp(&(&b.service, &b.caller, &b.endpoint))
+        let key = |it: &Breaker| {
+            (it.service.clone(), it.caller.clone(), it.endpoint.clone(), it.network.clone())
+        };
+        key(a).cmp(&key(b))
     });
     Status { breakers, node: node(daemon) }
 }
@@ -33,13 +36,14 @@ pub(super) fn status(daemon: &Daemon) -> Status {
 pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
     let view: View = daemon.engine.view(cell.id, now)?;
     let counters = daemon.kernel.counters(cell.slot);
-    let BreakerName { caller, service, endpoint } = name(&daemon.config, cell);
+    let BreakerName { caller, service, endpoint, network } = name(&daemon.config, cell);
     let is_observing = view.policy.mode == Mode::Observe;
     Some(Breaker {
         caller,
         service,
         policy: view.policy.name.clone(),
         endpoint,
+        network,
         state: view.state.name().to_owned(),
         would_be: is_observing.then(|| view.would_be.name().to_owned()),
         since: time(view.since),
@@ -102,6 +106,7 @@ pub(super) fn name(config: &Config, cell: &Cell) -> BreakerName {
         caller: config.callers[cell.caller].name.clone(),
         service: config.services[cell.service].name.clone(),
         endpoint: cell.endpoint.to_string(),
+        network: cell.network.clone(),
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use procfs::process::Process;
-use shedder_common::endpoint::EndpointKey;
 use tracing::warn;
 
-use super::cells::{Cells, caller_id};
+use super::cells::Cells;
+use super::discovery::Separate;
 use super::established::Endings;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::networks::Networks;
 use super::refusals::Refusals;
 use super::{Daemon, established};
 use crate::clock;
-use crate::config::{Config, EndpointSpec};
+use crate::config::Config;
 use crate::engine::{Engine, ShedAction};
 use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins, drop_dead_claims};
 
@@ -86,6 +87,8 @@ impl Daemon {
             journal: Journal::new(),
             jiffies_per_second,
             verdicts_until: clock::now(),
+            networks: Networks::default(),
+            separate: Separate::default(),
             refusals: Refusals::default(),
             undecodable: 0,
             no_breaker: None,
@@ -105,37 +108,6 @@ impl Daemon {
             warn!(%pattern, "matches no cgroup yet; waiting for one");
         }
         Ok(daemon)
-    }
-
-    /// Gives known addresses their slots and the kernel the networks to watch for.
-    fn add_destinations(&mut self) -> anyhow::Result<()> {
-        let config = Arc::clone(&self.config);
-        for (index, binding) in config.bindings.iter().enumerate() {
-            let service = &config.services[binding.service];
-            for spec in service.endpoints.iter().chain(&service.fallback) {
-                match spec {
-                    EndpointSpec::Address(endpoint) => {
-                        self.cells
-                            .add(
-                                &mut self.kernel,
-                                &mut self.engine,
-                                &config,
-                                index,
-                                *endpoint,
-                                true,
-                            )
-                            .with_context(|| format!("service {}", service.name))?;
-                    }
-                    EndpointSpec::Network { address, bits, port } => {
-                        let network = (*address, *port).into();
-                        let key = EndpointKey::new(caller_id(binding.caller), network);
-                        self.kernel.add_destination(key, u32::from(*bits))?;
-                    }
-                    EndpointSpec::Name { .. } => {}
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -91,10 +91,14 @@ impl Connections {
     }
 
     /// Those towards an endpoint; an IPv4-mapped address is the IPv4 endpoint it means.
-    pub fn towards(&mut self, endpoint: SocketAddr) -> Vec<Connection> {
+    /// With a `network` only those in the network namespace with this cookie.
+    pub fn towards(&mut self, endpoint: SocketAddr, network: Option<u64>) -> Vec<Connection> {
         let Self { cgroups, namespaces, trouble } = self;
         let mut found = Vec::new();
         for (namespace, diag) in namespaces.iter_mut().enumerate() {
+            if network.is_some() && diag.network() != network {
+                continue;
+            }
             let sockets = match diag.towards(endpoint) {
                 Ok(sockets) => sockets,
                 Err(error) => {

@@ -112,10 +112,15 @@ impl SlotTable {
         Ok(())
     }
 
-    pub(super) fn add_destination(&mut self, key: EndpointKey, bits: u32) -> Result<(), SlotError> {
+    pub(super) fn add_destination(
+        &mut self,
+        key: EndpointKey,
+        bits: u32,
+        kind: u32,
+    ) -> Result<(), SlotError> {
         let key = Key::new(ADDRESS_OFFSET_BITS + bits, bytemuck::cast::<_, KeyBytes>(key));
         self.destinations
-            .insert(&key, 1, 0)
+            .insert(&key, kind, 0)
             .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })
     }
 

@@ -197,7 +197,7 @@ fn id(cell: usize) -> CellId {
 }
 
 const fn group(cell: &Cell) -> Group {
-    (cell.caller, cell.service, true)
+    (cell.caller, cell.service, true, 0)
 }
 
 const JIFFIES_PER_SECOND: u32 = 250;

@@ -25,6 +25,7 @@ mod isolation;
 mod kinds;
 mod limits;
 mod measures;
+mod networks;
 mod reuse;
 mod scene;
 mod sockets;

@@ -22,6 +22,8 @@ pub(super) struct Order {
     /// Directories of the caller's cgroups.
     pub(super) cgroups: Vec<PathBuf>,
     pub(super) endpoint: SocketAddr,
+    /// The cookie of the only network namespace to look in; nothing for all.
+    pub(super) network: Option<u64>,
     pub(super) fate: Established,
     /// How long an idle connection has been silent.
     pub(super) patience: Duration,
@@ -56,9 +58,9 @@ pub(super) fn begin(orders: Vec<Order>) -> io::Result<JoinHandle<Vec<Report>>> {
 }
 
 fn carry_out(order: Order) -> Report {
-    let Order { cell, cgroups, endpoint, fate, patience, task, permission } = order;
+    let Order { cell, cgroups, endpoint, network, fate, patience, task, permission } = order;
     let mut connections = Connections::of(&cgroups);
-    let mut there = connections.towards(endpoint);
+    let mut there = connections.towards(endpoint, network);
     let (mut left, at_most) = match task {
         Task::Count => (cookies(&there), 0),
         Task::End { cookies: known, at_most } => {

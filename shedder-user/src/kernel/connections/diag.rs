@@ -21,10 +21,12 @@ mod message;
 pub(super) use self::message::Socket;
 
 use self::message::Answer;
+use crate::kernel::network;
 
 /// The TCP sockets of the namespace in which this was opened.
 #[derive(Debug)]
 pub(super) struct Diag {
+    network: Option<u64>,
     netlink: OwnedFd,
     sequence: u32,
     buffer: Box<[u8]>,
@@ -54,7 +56,13 @@ impl Diag {
         connect(&netlink, &SocketAddrNetlink::new(0, 0))?;
         set_socket_timeout(&netlink, Timeout::Recv, Some(PATIENCE))?;
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Ok(Self { netlink, sequence: 0, buffer })
+        let network = network::cookie(&netlink).ok();
+        Ok(Self { network, netlink, sequence: 0, buffer })
+    }
+
+    /// The cookie of the namespace; nothing before Linux 5.14.
+    pub(super) const fn network(&self) -> Option<u64> {
+        self.network
     }
 
     /// The established connections to an endpoint, whoever's they are.
