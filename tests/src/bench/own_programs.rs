@@ -34,8 +34,8 @@ impl OwnPrograms {
             .filter(|program| own.contains(&program.id()))
             .filter_map(|program| Some((program.name_as_str()?.to_owned(), program.id())))
             .collect();
-        // The kernel cuts names to 15 bytes, so the two connect programs look alike; they are
-        // loaded in the order of the hooks.
+        // The kernel cuts names to 15 bytes, so those of both IP versions look alike; they are
+        // loaded in this order.
         named.sort_by_key(|(_, id)| *id);
         let ids = HOOKS.map(|(_, name)| {
             let position = named.iter().position(|(found, _)| found == name)?;
@@ -113,8 +113,8 @@ fn own_program_ids() -> Result<Vec<u32>> {
 /// The hooks, in the order the loader loads them, and the names the kernel shows. The clock is no
 /// hook: the loader runs it.
 const HOOKS: [(&str, &str); 6] = [
-    ("connect4", "shedder_connect"),
     ("connect6", "shedder_connect"),
+    ("connect4", "shedder_connect"),
     ("sockops", "shedder_sockops"),
     ("ingress", "shedder_ingress"),
     ("egress", "shedder_egress"),
