@@ -24,6 +24,10 @@ pub enum Hook {
     PeerName4 = 29,
     /// An IPv6 socket is asked for its peer.
     PeerName6 = 30,
+    /// The sender of an IPv4 datagram is shown.
+    ReceiveMsg4 = 19,
+    /// The sender of an IPv6 datagram is shown.
+    ReceiveMsg6 = 20,
     /// An IPv4 datagram is sent without a connect.
     SendMsg4 = 14,
     /// An IPv6 datagram is sent without a connect.

@@ -16,6 +16,7 @@ use crate::program;
 
 mod burst;
 mod crowd;
+mod datagram;
 mod kept;
 mod kind;
 mod lives;
@@ -30,6 +31,7 @@ mod tcp_option;
 pub mod worker;
 
 pub use burst::Tally;
+pub use datagram::Exchange;
 pub use kept::ConnectionId;
 pub use kind::Kind;
 pub use report::{Attempt, Call, Cause, Errno, Failure, Phase};

@@ -11,6 +11,7 @@ pub mod caller;
 pub mod cgroup;
 pub mod daemon;
 pub mod demo;
+pub mod echo;
 pub mod netns;
 pub mod soak;
 pub mod wire;

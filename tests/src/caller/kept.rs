@@ -17,6 +17,13 @@ use super::{Caller, MIXED_UP, one};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionId(u64);
 
+impl ConnectionId {
+    /// As the caller's process knows it.
+    pub(super) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 impl Caller {
     /// Makes a socket of a kind for `addr` and does not connect it.
     pub fn prepare(&mut self, kind: &Kind, addr: SocketAddr) -> Result<ConnectionId> {

@@ -1,6 +1,6 @@
-//! The kinds of TCP sockets there are, and the ways to connect them.
+//! The kinds of sockets there are, and the ways to connect them.
 //!
-//! Invariant: whatever the kind, a call is one connection, one request and one answer.
+//! Invariant: whatever the kind of TCP socket, a call is one connection, one request and one answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +31,10 @@ pub enum Kind {
     FastOpenConnect,
     /// Multipath TCP.
     Multipath,
+    /// UDP, for [`super::Caller::exchange`].
+    Datagram,
+    /// UDP-Lite, likewise.
+    LightDatagram,
     /// `SO_BINDTODEVICE` to this interface.
     BoundTo(String),
 }
@@ -38,8 +42,18 @@ pub enum Kind {
 impl Kind {
     /// A socket of this kind that can be connected to `addr`.
     pub(super) fn socket(&self, addr: SocketAddr) -> io::Result<Socket> {
-        let protocol = if *self == Self::Multipath { Protocol::MPTCP } else { Protocol::TCP };
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(protocol))?;
+        let (kind, protocol) = match self {
+            Self::Multipath => (Type::STREAM, Protocol::MPTCP),
+            Self::Datagram => (Type::DGRAM, Protocol::UDP),
+            Self::LightDatagram => (Type::DGRAM, Protocol::UDPLITE),
+            Self::Blocking
+            | Self::NonBlocking
+            | Self::IoUring
+            | Self::FastOpenSend
+            | Self::FastOpenConnect
+            | Self::BoundTo(_) => (Type::STREAM, Protocol::TCP),
+        };
+        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
         if *self == Self::FastOpenConnect {
             tcp_option::write(&socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
         }
@@ -61,9 +75,12 @@ impl Kind {
             Self::IoUring => return ring::connect(socket, addr, timeout),
             Self::NonBlocking => without_blocking(socket, addr, timeout),
             Self::FastOpenSend => send_first(socket, addr),
-            Self::Blocking | Self::FastOpenConnect | Self::Multipath | Self::BoundTo(_) => {
-                socket.connect(&addr.into())
-            }
+            Self::Blocking
+            | Self::FastOpenConnect
+            | Self::Multipath
+            | Self::Datagram
+            | Self::LightDatagram
+            | Self::BoundTo(_) => socket.connect(&addr.into()),
         };
         Ok(result.map_err(|error| cause_of_connect(&error)))
     }

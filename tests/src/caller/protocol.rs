@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::burst::Tally;
+use super::datagram::Exchange;
 use super::kind::Kind;
 use super::report::{Attempt, Call, Cause, Errno};
 use super::tcp::ConnectOptions;
@@ -27,6 +28,7 @@ pub(super) enum Order {
     Reconnect { connection: u64, addr: SocketAddr, timeout: Duration },
     Request { connection: u64, timeout: Duration },
     LastRequest { connection: u64, timeout: Duration },
+    Exchange { connection: u64, to: Option<SocketAddr>, timeout: Duration },
     AwaitEnd { connection: u64, timeout: Duration },
     SynCount { connection: u64 },
     SetSynCount { connection: u64, count: u32 },
@@ -42,6 +44,7 @@ pub(super) enum Reply {
     Attempt(Attempt),
     Calls(Vec<Call>),
     Tally(Tally),
+    Exchange(Exchange),
     Opened(u64),
     Started(u64, Option<Errno>),
     Ended(Cause),

@@ -117,7 +117,7 @@ impl Call {
 }
 
 impl Cause {
-    fn errno(self) -> Option<i32> {
+    pub(super) fn errno(self) -> Option<i32> {
         match self {
             Self::Errno(errno) => Some(errno.code),
             Self::Timeout | Self::Closed | Self::Garbled => None,

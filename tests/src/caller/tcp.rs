@@ -188,7 +188,7 @@ pub(super) fn cause_of_connect(error: &io::Error) -> Cause {
 }
 
 /// A blocking read or write whose timeout passes returns `EAGAIN`.
-fn cause_of(error: &io::Error) -> Cause {
+pub(super) fn cause_of(error: &io::Error) -> Cause {
     if error.kind() == ErrorKind::WouldBlock {
         Cause::Timeout
     } else {

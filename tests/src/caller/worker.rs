@@ -14,7 +14,7 @@ use super::crowd::crowd;
 use super::kind::Kind;
 use super::protocol::{Order, Reply};
 use super::storm::storm;
-use super::{lives, passing, reuse, tcp, tcp_option};
+use super::{datagram, lives, passing, reuse, tcp, tcp_option};
 
 /// Serves a [`super::Caller`] until its orders end. The process must have one thread only.
 pub fn serve(orders: impl BufRead, mut replies: impl Write) -> Result<()> {
@@ -73,6 +73,9 @@ impl Worker {
             }
             Order::LastRequest { connection, timeout } => {
                 Reply::Calls(vec![tcp::last_request(self.kept(connection)?, timeout)])
+            }
+            Order::Exchange { connection, to, timeout } => {
+                Reply::Exchange(datagram::exchange(self.kept(connection)?, to, timeout)?)
             }
             Order::AwaitEnd { connection, timeout } => {
                 Reply::Ended(tcp::await_end(self.kept(connection)?, timeout))
