@@ -15,5 +15,7 @@ pub struct CallerRow {
 
 /// Set in [`CallerRow::asks`]: some of its endpoints are told apart by network namespace.
 pub const ASKS_NETWORKS: u32 = 2;
+/// Set in [`CallerRow::asks`]: a service of this caller wants its verdicts obeyed by UDP too.
+pub const ASKS_UDP: u32 = 1;
 
 const _: () = assert!(size_of::<CallerRow>() == 8);

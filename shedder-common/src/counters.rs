@@ -83,11 +83,20 @@ pub struct SlotCounters {
     pub told_ns: u64,
     /// As [`SlotCounters::told_ns`].
     pub told_epoch: u64,
+    /// Datagrams that found this slot where its service asks for UDP: connects of UDP sockets, and what
+    /// is sent without one. Nothing else here counts them.
+    pub datagrams: u64,
+    /// Datagrams refused.
+    pub datagrams_denied: u64,
+    /// Datagrams sent to a sibling.
+    pub datagrams_redirected: u64,
+    /// Datagrams that enforcing would have refused or sent elsewhere.
+    pub datagrams_would_shed: u64,
     /// Zero.
-    pub reserved: [u64; 2],
+    pub reserved: [u64; 6],
 }
 
-const _: () = assert!(size_of::<SlotCounters>() == 320);
+const _: () = assert!(size_of::<SlotCounters>() == 384);
 
 impl SlotCounters {
     /// The row of a slot in which nothing has happened.
@@ -130,7 +139,11 @@ impl SlotCounters {
         burst_shed: 0,
         told_ns: 0,
         told_epoch: 0,
-        reserved: [0; 2],
+        datagrams: 0,
+        datagrams_denied: 0,
+        datagrams_redirected: 0,
+        datagrams_would_shed: 0,
+        reserved: [0; 6],
     };
 
     /// Connects that were refused, held or sent elsewhere.

@@ -10,6 +10,8 @@ pub const FAMILY_IPV4: u8 = 4;
 pub const FAMILY_IPV6: u8 = 6;
 /// `EndpointKey::protocol` of TCP, as in the IP header.
 pub const PROTOCOL_TCP: u8 = 6;
+/// `EndpointKey::protocol` of UDP, as in the IP header.
+pub const PROTOCOL_UDP: u8 = 17;
 
 /// One endpoint as one caller sees it: the key of the slot table.
 ///
@@ -28,7 +30,8 @@ pub struct EndpointKey {
     pub port: [u8; 2],
     /// [`FAMILY_IPV4`] or [`FAMILY_IPV6`].
     pub family: u8,
-    /// [`PROTOCOL_TCP`].
+    /// [`PROTOCOL_TCP`] wherever a slot is looked up: a datagram obeys the breaker of the same address and
+    /// port. [`PROTOCOL_UDP`] where a refused datagram is told of.
     pub protocol: u8,
     /// The address in network order; IPv4 uses the first four bytes, the rest is zero.
     pub address: [u8; 16],

@@ -29,7 +29,7 @@ pub struct EventRecord {
 
 const _: () = assert!(size_of::<EventRecord>() == 64);
 
-/// One record of the event ring about a refused connect: the first of each verdict, the first of each
+/// One record of the event ring about a refused connect or datagram: the first of each verdict, the first of each
 /// process, and one in [`REFUSALS_FOR_EACH_RECORD`] of the rest.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -42,7 +42,7 @@ pub struct RefusalRecord {
     pub at_ns: u64,
     /// The cgroup the process is in, which need not be that of its socket.
     pub cgroup: u64,
-    /// Connects to the slot refused so far, this one included.
+    /// Connects to the slot refused so far, or datagrams if it is one, this one included.
     pub refused: u64,
     /// Which slot.
     pub slot: SlotRef,
@@ -58,7 +58,7 @@ pub struct RefusalRecord {
     pub epoch: u16,
     /// The port the socket was bound to, network order; zero if to none.
     pub source_port: [u8; 2],
-    /// The error `connect()` returned.
+    /// The error the call returned.
     pub errno: u8,
     /// One of the `REFUSED_` codes.
     pub why: u8,

@@ -36,8 +36,10 @@ pub struct Verdict {
     pub measure: u16,
     /// How much longer a hold may be, by chance, in jiffies.
     pub hold_jitter_jiffies: u32,
+    /// One if datagrams to the same address and port obey the word as well.
+    pub datagrams: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
@@ -57,6 +59,7 @@ impl Verdict {
         turns_to_skip: 0,
         measure: 0,
         hold_jitter_jiffies: 0,
+        datagrams: 0,
         reserved: 0,
     };
 }

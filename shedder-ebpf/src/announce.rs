@@ -9,7 +9,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 
 use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
 use crate::settings::now_ns;
-use crate::{connect, node};
+use crate::{node, slot};
 
 /// Announces a destination without a slot if the policy covers it, at most once in a while.
 #[inline(always)]
@@ -19,7 +19,7 @@ pub fn discovery(ctx: &SockAddrContext, key: &mut EndpointKey) {
     }
     match DESTINATIONS.get(Key::new(ADDRESS_OFFSET_BITS + 128, *key)) {
         None => return,
-        Some(&DESTINATION_OF_NETWORK) => key.network = connect::network(ctx),
+        Some(&DESTINATION_OF_NETWORK) => key.network = slot::network(ctx),
         Some(_) => {}
     }
     let now = now_ns();

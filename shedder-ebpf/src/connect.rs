@@ -3,22 +3,21 @@
 //! Lookups on the allow path: the caller's id (no search), the slot (hash), verdict and counters
 //! (arrays, inlined), the socket's tag. Helper calls: caller, return value, slot, tag.
 
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
-use aya_ebpf::helpers::generated::{bpf_get_netns_cookie, bpf_get_prandom_u32};
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
-use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
+use shedder_common::caller::CallerRow;
 use shedder_common::counters::SlotCounters;
 use shedder_common::decision::{Ask, Decision, Shed, decide};
-use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6, SlotRef};
+use shedder_common::endpoint::{EndpointKey, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
-use crate::maps::{CALLERS, COUNTERS, NODE, REDIRECTS, SLOTS, VERDICTS};
+use crate::address::{IPPROTO_TCP, rewrite, socket};
+use crate::maps::{COUNTERS, NODE, REDIRECTS, VERDICTS};
 use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
 use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
-use crate::{announce, atomic, flight, held, node};
+use crate::{address, announce, atomic, datagram, flight, held, node, slot};
 
 /// What the connect program answers.
 #[derive(Clone, Copy)]
@@ -30,56 +29,22 @@ pub enum Outcome {
 
 #[inline(always)]
 pub fn ipv4(ctx: &SockAddrContext) -> Outcome {
-    let raw = ctx.sock_addr;
-    // SAFETY: the kernel hands over a valid context.
-    let (protocol, address, port) = unsafe { ((*raw).protocol, (*raw).user_ip4, (*raw).user_port) };
-    if protocol != IPPROTO_TCP {
-        return Outcome::Pass;
+    if address::protocol(ctx) != IPPROTO_TCP {
+        return datagram::ipv4(ctx);
     }
-    let Some(caller) = caller() else { return Outcome::Pass };
-    let mut key = EndpointKey::ipv4(caller.id, address.to_ne_bytes(), port_bytes(port));
+    let Some(caller) = slot::caller() else { return Outcome::Pass };
+    let mut key = address::ipv4(ctx, caller.id);
     steer(ctx, caller, &mut key, false)
 }
 
 #[inline(always)]
 pub fn ipv6(ctx: &SockAddrContext) -> Outcome {
-    let raw = ctx.sock_addr;
-    // SAFETY: the kernel hands over a valid context; each word is read on its own, as the
-    // verifier demands.
-    let (protocol, words, port) = unsafe {
-        let address = &raw const (*raw).user_ip6;
-        let address = address.cast::<u32>();
-        (
-            (*raw).protocol,
-            [
-                address.read_volatile(),
-                address.add(1).read_volatile(),
-                address.add(2).read_volatile(),
-                address.add(3).read_volatile(),
-            ],
-            (*raw).user_port,
-        )
-    };
-    if protocol != IPPROTO_TCP {
-        return Outcome::Pass;
+    if address::protocol(ctx) != IPPROTO_TCP {
+        return datagram::ipv6(ctx);
     }
-    let Some(caller) = caller() else { return Outcome::Pass };
-    let [a, b, c, d] = words;
-    let is_mapped = a == 0 && b == 0 && c == MAPPED_PREFIX;
-    let mut key = if is_mapped {
-        EndpointKey::ipv4(caller.id, d.to_ne_bytes(), port_bytes(port))
-    } else {
-        EndpointKey::ipv6(caller.id, bytes_of(words), port_bytes(port))
-    };
+    let Some(caller) = slot::caller() else { return Outcome::Pass };
+    let mut key = address::ipv6(ctx, caller.id);
     steer(ctx, caller, &mut key, true)
-}
-
-/// The caller this cgroup belongs to; nothing while the daemon has not said.
-#[inline(always)]
-fn caller() -> Option<CallerRow> {
-    // SAFETY: storage of the cgroup the program is attached to; the helper cannot fail.
-    let caller = unsafe { *CALLERS.get_ptr_mut() };
-    (caller.id != 0).then_some(caller)
 }
 
 /// Applies the verdict of one endpoint. `is_ipv6` tells which kind of socket it is.
@@ -90,7 +55,7 @@ fn steer(
     key: &mut EndpointKey,
     is_ipv6: bool,
 ) -> Outcome {
-    let Some(slot) = slot(ctx, caller, key) else {
+    let Some(slot) = slot::find(ctx, caller, key) else {
         Tag::forget(socket(ctx));
         announce::discovery(ctx, key);
         return Outcome::Pass;
@@ -136,30 +101,8 @@ fn steer(
     }
 }
 
-/// The endpoint's slot: that of the network namespace, if the caller tells them apart, or that of all.
-#[inline(always)]
-fn slot(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey) -> Option<SlotRef> {
-    if caller.asks & ASKS_NETWORKS != 0 {
-        key.network = network(ctx);
-        // SAFETY: the value is plain data the daemon replaces as a whole.
-        if let Some(&slot) = unsafe { SLOTS.get(*key) } {
-            return Some(slot);
-        }
-        key.network = 0;
-    }
-    // SAFETY: as above.
-    unsafe { SLOTS.get(*key) }.copied()
-}
-
-/// The cookie of the network namespace the socket is in.
-#[inline(always)]
-pub fn network(ctx: &SockAddrContext) -> u64 {
-    // SAFETY: the kernel hands over a valid context.
-    unsafe { bpf_get_netns_cookie(ctx.as_ptr()) }
-}
-
 /// The counters of a slot, as the decision asks for them.
-struct Row(*mut SlotCounters);
+pub struct Row(pub *mut SlotCounters);
 
 impl Ask for Row {
     #[inline(always)]
@@ -295,7 +238,7 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
         return node::count(|node| &raw mut node.redirects_failed);
     };
     let key = &target.key;
-    if !rewrite(ctx.sock_addr, key, is_ipv6) {
+    if !rewrite(ctx, key, is_ipv6) {
         return node::count(|node| &raw mut node.redirects_failed);
     }
     if let (Some(verdict), Some(counters)) =
@@ -313,70 +256,9 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
 /// Shows a redirected connection the peer it asked for: other programs of the application look for it.
 #[inline(always)]
 pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(socket(ctx)) else { return datagram::name_peer(ctx, is_ipv6) };
     let Some(origin) = tag.origin.checked_sub(1) else { return };
     if let Some(origin) = REDIRECTS.get(origin) {
-        rewrite(ctx.sock_addr, &origin.key, is_ipv6);
+        rewrite(ctx, &origin.key, is_ipv6);
     }
 }
-
-/// Writes the new destination into the call; whether that was possible for this kind of socket.
-#[inline(always)]
-fn rewrite(raw: *mut bpf_sock_addr, key: &EndpointKey, is_ipv6: bool) -> bool {
-    let [a, b] = key.port;
-    let port = u32::from(u16::from_ne_bytes([a, b]));
-    let words = words_of(key.address);
-    // SAFETY: the kernel hands over a valid context; each word is written on its own, as the
-    // verifier demands.
-    unsafe {
-        let address = (&raw mut (*raw).user_ip6).cast::<u32>();
-        match (key.family, is_ipv6) {
-            (FAMILY_IPV4, false) => (*raw).user_ip4 = words[0],
-            (FAMILY_IPV4, true) => {
-                address.write_volatile(0);
-                address.add(1).write_volatile(0);
-                address.add(2).write_volatile(MAPPED_PREFIX);
-                address.add(3).write_volatile(words[0]);
-            }
-            (FAMILY_IPV6, true) => {
-                address.write_volatile(words[0]);
-                address.add(1).write_volatile(words[1]);
-                address.add(2).write_volatile(words[2]);
-                address.add(3).write_volatile(words[3]);
-            }
-            _ => return false,
-        }
-        (*raw).user_port = port;
-    }
-    true
-}
-
-#[inline(always)]
-fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
-    // SAFETY: the kernel hands over a valid context.
-    unsafe { (*ctx.as_ptr().cast::<bpf_sock_addr>()).__bindgen_anon_1.sk }
-}
-
-/// The port of the context: network order, in the low 16 bits.
-#[inline(always)]
-fn port_bytes(port: u32) -> [u8; 2] {
-    let [first, second, ..] = port.to_le_bytes();
-    // The low bits of the word are its first bytes on one kind of machine and its last on the other.
-    if cfg!(target_endian = "little") { [first, second] } else { [second, first] }
-}
-
-#[inline(always)]
-fn bytes_of(words: [u32; 4]) -> [u8; 16] {
-    // SAFETY: same size, no padding, any bits are valid.
-    unsafe { core::mem::transmute(words) }
-}
-
-#[inline(always)]
-fn words_of(bytes: [u8; 16]) -> [u32; 4] {
-    // SAFETY: same size, no padding, any bits are valid.
-    unsafe { core::mem::transmute(bytes) }
-}
-
-const IPPROTO_TCP: u32 = 6;
-/// The third word of `::ffff:a.b.c.d` as it lies in memory.
-const MAPPED_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);

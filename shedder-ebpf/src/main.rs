@@ -4,8 +4,11 @@
 //!
 //! | program | returns | when |
 //! |---|---|---|
-//! | connect4, connect6 | 0 with an errno | the verdict says deny |
+//! | connect4, connect6 | 0 with an errno | the verdict says deny; to UDP only if its service asks for that |
 //! | | 1 | anything else, and every doubt |
+//! | sendmsg4, sendmsg6 | 0 with an errno | the verdict says deny, and its service asks for UDP |
+//! | | 1 | anything else, and every doubt |
+//! | recvmsg4, recvmsg6 | 1 | always |
 //! | getpeername4, getpeername6 | 1 | always |
 //! | sockops | 1 | always: any other value would undo the replies of programs before it |
 //! | ingress | 1 | always |
@@ -26,9 +29,12 @@
     reason = "the macros make undocumented `pub` functions of the programs and own their contexts"
 )]
 
+mod address;
 mod announce;
 mod atomic;
 mod connect;
+mod datagram;
+mod detour;
 mod evidence;
 mod flight;
 mod held;
@@ -38,6 +44,7 @@ mod node;
 mod packet;
 mod refusal;
 mod settings;
+mod slot;
 mod syn_count;
 mod tag;
 
@@ -55,6 +62,32 @@ pub fn shedder_connect4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn shedder_connect6(ctx: SockAddrContext) -> i32 {
     answer(connect::ipv6(&ctx))
+}
+
+/// Decides one IPv4 datagram sent with an address. Minimum kernel version: 4.18.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn shedder_sendmsg4(ctx: SockAddrContext) -> i32 {
+    answer(datagram::send_ipv4(&ctx))
+}
+
+/// As [`shedder_sendmsg4`], for IPv6. A datagram to a mapped address comes there.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn shedder_sendmsg6(ctx: SockAddrContext) -> i32 {
+    answer(datagram::send_ipv6(&ctx))
+}
+
+/// Shows an IPv4 socket the sender it asked for, where that was redirected. Minimum kernel version: 5.2.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn shedder_recvmsg4(ctx: SockAddrContext) -> i32 {
+    datagram::name_peer(&ctx, false);
+    1
+}
+
+/// As [`shedder_recvmsg4`], for an IPv6 socket.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn shedder_recvmsg6(ctx: SockAddrContext) -> i32 {
+    datagram::name_peer(&ctx, true);
+    1
 }
 
 /// Shows an IPv4 socket that was redirected the peer it asked for. Minimum kernel version: 5.8.

@@ -14,6 +14,7 @@ use shedder_common::in_flight::InFlightRow;
 use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES};
 use shedder_common::verdict::Verdict;
 
+use crate::detour::Detour;
 use crate::tag::Tag;
 
 /// Written by the daemon only. A hash, because an endpoint is 32 bytes wide. Full: the daemon
@@ -30,7 +31,7 @@ pub static DESTINATIONS: LpmTrie<EndpointKey, u32> =
 #[map]
 pub static ANNOUNCED: LruHashMap<EndpointKey, u64> = LruHashMap::with_max_entries(4096, 0);
 
-/// The epoch of the last refusal told of a process at a slot. Full: the oldest is forgotten and may be
+/// The epoch of the last refusal told of a process at a slot, datagrams apart from connects. Full: the oldest is forgotten and may be
 /// told again.
 #[map]
 pub static TOLD: LruHashMap<[u32; 2], u32> = LruHashMap::with_max_entries(4096, 0);
@@ -68,7 +69,7 @@ pub static CLOCKS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 
-/// The caller, kept with each cgroup the connect programs are attached to; nobody until
+/// The caller, kept with each cgroup the connect and sendmsg programs are attached to; nobody until
 /// the daemon has stored it. Of all ways to know the caller it is the only one without a lookup.
 #[map]
 #[expect(deprecated, reason = "its successor cannot be read in connect programs before 6.2")]
@@ -77,3 +78,8 @@ pub static CALLERS: aya_ebpf::maps::CgroupStorage<CallerRow> = aya_ebpf::maps::C
 /// Ends with its socket, so it cannot fill up. No memory: the connect passes unmeasured, counted.
 #[btf_map]
 pub static TAGS: SkStorage<Tag> = SkStorage::new();
+
+/// Of UDP sockets that were redirected. Ends with its socket. No memory: the datagram goes where it was
+/// sent, counted.
+#[btf_map]
+pub static DETOURS: SkStorage<Detour> = SkStorage::new();

@@ -1,4 +1,4 @@
-//! Telling the daemon of refused connects, so that it can say why: the first of each verdict, the first
+//! Telling the daemon of refused connects and datagrams, so that it can say why: the first of each verdict, the first
 //! of each process, and a sample of the rest.
 //!
 //! A slot tells at most one a millisecond for its processes, so that a storm of short-lived ones does
@@ -8,7 +8,7 @@ use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use shedder_common::counters::SlotCounters;
-use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, SlotRef};
+use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, PROTOCOL_UDP, SlotRef};
 use shedder_common::event::{
     KIND_REFUSED, REFUSALS_FOR_EACH_RECORD, REFUSED_BURST, REFUSED_HALF_OPEN, REFUSED_OPEN,
     REFUSED_SHARE, RefusalRecord,
@@ -19,8 +19,9 @@ use crate::announce::send;
 use crate::maps::TOLD;
 use crate::settings::now_ns;
 
-/// A connect that is being refused.
+/// A connect or datagram that is being refused.
 pub struct Refusal<'a> {
+    /// With the protocol of the call.
     pub key: &'a EndpointKey,
     pub slot: SlotRef,
     pub word: u64,
@@ -32,20 +33,27 @@ pub struct Refusal<'a> {
 pub fn tell(refusal: &Refusal<'_>, counters: *mut SlotCounters, socket: *mut bpf_sock) {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let epoch = u32::from(epoch(refusal.word)) + 1;
+    let is_datagram = refusal.key.protocol == PROTOCOL_UDP;
+    // A process learns of its first refused connect whatever became of its datagrams.
+    let whose = [pid, refusal.slot.slot | u32::from(is_datagram) << 31];
     // SAFETY: a row of the counter array. That two CPUs both find a refusal to be the first tells of it
     // twice.
     let (refused, told_epoch, told_ns) = unsafe {
+        let refused = if is_datagram {
+            &raw const (*counters).datagrams_denied
+        } else {
+            &raw const (*counters).denied
+        };
         (
-            (&raw const (*counters).denied).read_volatile(),
+            refused.read_volatile(),
             (&raw const (*counters).told_epoch).read_volatile(),
             (&raw const (*counters).told_ns).read_volatile(),
         )
     };
     let is_first = told_epoch != u64::from(epoch);
     if !is_first && refused % REFUSALS_FOR_EACH_RECORD != 0 {
-        let key = [pid, refusal.slot.slot];
         // SAFETY: a plain integer; a concurrent replacement at worst tells twice.
-        if unsafe { TOLD.get(key) }.is_some_and(|told| *told == epoch)
+        if unsafe { TOLD.get(whose) }.is_some_and(|told| *told == epoch)
             || now_ns().saturating_sub(told_ns) < PAUSE_NS
         {
             return;
@@ -57,7 +65,7 @@ pub fn tell(refusal: &Refusal<'_>, counters: *mut SlotCounters, socket: *mut bpf
         (&raw mut (*counters).told_epoch).write_volatile(epoch.into());
         (&raw mut (*counters).told_ns).write_volatile(now);
     }
-    if TOLD.insert([pid, refusal.slot.slot], epoch, 0).is_err() {
+    if TOLD.insert(whose, epoch, 0).is_err() {
         // Told again with the next.
     }
     let (source, source_port) = source(socket, refusal.key.family);

@@ -86,6 +86,8 @@ pub struct Service {
     pub fallback: Vec<EndpointSpec>,
     /// Whether an address is another endpoint in each network namespace.
     pub separate_networks: bool,
+    /// Whether datagrams to its endpoints obey their breakers too.
+    pub udp: bool,
 }
 
 /// The rules that hold between one caller and one service.

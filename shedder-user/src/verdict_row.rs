@@ -17,6 +17,8 @@ pub(crate) struct Tenant<'a> {
     pub(crate) generation: u32,
     /// Jiffies in a second; nothing when no policy holds connects.
     pub(crate) jiffies_per_second: Option<u32>,
+    /// Whether its service says `udp`.
+    pub(crate) udp: bool,
 }
 
 /// The row that carries out `directive`.
@@ -56,6 +58,7 @@ pub(crate) fn row(
         hold_slack_ns: hold.slack_ns,
         hold_jitter_jiffies: hold.jitter_jiffies,
         measure: measure(policy),
+        datagrams: tenant.udp.into(),
         reserved: 0,
     }
 }

@@ -65,6 +65,9 @@ pub struct Breaker {
     pub allowed_total: u64,
     /// Connects that enforcing would have shed.
     pub would_shed_total: u64,
+    /// What became of datagrams, where the service says `udp`; nothing above counts them.
+    #[serde(default)]
+    pub datagrams: Datagrams,
     /// Established connections ended because it was open.
     #[serde(default)]
     pub destroyed: u64,
@@ -182,6 +185,19 @@ pub struct Traffic {
     pub segments: u64,
     /// Segments with data sent again.
     pub retransmits: u64,
+}
+
+/// What became of datagrams to the same address and port. The connect of a UDP socket is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Datagrams {
+    /// All there were.
+    pub seen: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Sent to a sibling.
+    pub redirected: u64,
+    /// Let through, though enforcing would have refused them or sent them elsewhere.
+    pub would_shed: u64,
 }
 
 /// What the kernel does with connects.

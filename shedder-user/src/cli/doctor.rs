@@ -120,7 +120,7 @@ fn programs() -> Vec<Finding> {
                 return vec![Finding { verdict: Verdict::Bad, what: "programs", text }];
             }
         };
-    let hooks = "connect4, connect6, sockops, ingress and egress are accepted by the kernel";
+    let hooks = "connect, sendmsg, recvmsg, getpeername, sockops, ingress and egress are accepted by the kernel";
     let mut findings = vec![good("programs", hooks)];
     for degradation in kernel.features().degradations() {
         let text = degradation.to_string();

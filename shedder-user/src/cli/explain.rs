@@ -93,6 +93,11 @@ fn paragraph(explained: &Explained) -> String {
     say("instead", remedy);
     let connects = breaker.shed_total + breaker.allowed_total;
     say("so far", &format!("{} of {connects} connects were shed", breaker.shed_total));
+    let datagrams = &breaker.datagrams;
+    if datagrams.seen > 0 {
+        let shed = datagrams.refused + datagrams.redirected;
+        say("and", &format!("{shed} of {} datagrams were shed", datagrams.seen));
+    }
     text.push('\n');
     text
 }
@@ -110,9 +115,10 @@ fn line(refusal: &Refusal) -> String {
     };
     let reason = refusal.reason.as_ref().map_or_else(String::new, |r| format!(": {}", r.text));
     let bound = refusal.source.as_ref().map_or_else(String::new, |at| format!(" from {at}"));
+    let by = if refusal.protocol == "udp" { " by UDP" } else { "" };
     let cgroup = refusal.cgroup.as_deref().unwrap_or("a cgroup it has left by ending");
     format!(
-        "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}{}, because {cause}{reason}\n",
+        "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}{}{by}, because {cause}{reason}\n",
         refusal.at,
         refusal.pid,
         refusal.comm,

@@ -44,6 +44,9 @@ impl Status {
         } else {
             print!("{}", table(&status.breakers, Paint::stdout()));
         }
+        for note in status.breakers.iter().filter_map(datagrams) {
+            println!("note: {note}");
+        }
         notes(&status.node);
         Ok(())
     }
@@ -95,6 +98,17 @@ fn shed(breaker: &Breaker) -> String {
     } else {
         breaker.shed_total.to_string()
     }
+}
+
+/// What became of datagrams, if anything did.
+fn datagrams(breaker: &Breaker) -> Option<String> {
+    let model::Datagrams { seen, refused, redirected, would_shed } = breaker.datagrams;
+    (refused + redirected + would_shed > 0).then(|| {
+        format!(
+            "{} to {} sent {seen} datagrams: {refused} were refused, {redirected} redirected, {would_shed} would have been",
+            breaker.caller, breaker.endpoint
+        )
+    })
 }
 
 fn failures(window: &model::Window) -> String {

@@ -60,6 +60,8 @@ pub(super) struct Service {
     pub(super) fallback: Vec<Text>,
     #[serde(default)]
     pub(super) separate_networks: bool,
+    #[serde(default)]
+    pub(super) udp: bool,
 }
 
 with_rules!(table_with_rules! {

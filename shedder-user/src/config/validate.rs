@@ -82,8 +82,8 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
     if let Some(at) = fallback.iter().position(|spec| !matches!(spec, EndpointSpec::Address(_))) {
         return Err(service.fallback[at].complaint("a fallback is one address and port"));
     }
-    let separate_networks = service.separate_networks;
-    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks })
+    let &file::Service { separate_networks, udp, .. } = service;
+    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks, udp })
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {

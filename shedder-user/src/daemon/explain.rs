@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use shedder_common::endpoint::FAMILY_IPV4;
+use shedder_common::endpoint::{FAMILY_IPV4, PROTOCOL_UDP};
 use shedder_common::errno::Errno;
 use shedder_common::event::{REFUSED_BURST, REFUSED_HALF_OPEN, REFUSED_SHARE, RefusalRecord};
 
@@ -100,6 +100,7 @@ impl Daemon {
             service,
             endpoint,
             network,
+            protocol: if record.key.protocol == PROTOCOL_UDP { "udp" } else { "tcp" }.to_owned(),
             errno: Errno::ALL
                 .into_iter()
                 .find(|errno| *errno as u8 == record.errno)

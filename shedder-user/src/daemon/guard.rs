@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
+use shedder_common::caller::{ASKS_NETWORKS, ASKS_UDP, CallerRow};
 
 use super::cells::caller_id;
-use crate::config::{Binding, Config};
+use crate::config::Config;
 use crate::engine::ShedAction;
 use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, Pins};
 
@@ -207,21 +207,24 @@ impl Guard {
 
 /// What only some callers ask of the connect programs.
 fn asks(config: &Config, caller: usize) -> u32 {
-    let mut bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
-    let is_separate = |binding: &Binding| config.services[binding.service].separate_networks;
-    if bindings.any(is_separate) { ASKS_NETWORKS } else { 0 }
+    let bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
+    bindings.fold(0, |asks, binding| {
+        let service = &config.services[binding.service];
+        let networks = if service.separate_networks { ASKS_NETWORKS } else { 0 };
+        let udp = if service.udp { ASKS_UDP } else { 0 };
+        asks | networks | udp
+    })
 }
 
 /// What the policies of a caller need of the kernel: only what they need is attached.
 fn needs(config: &Config, caller: usize) -> Needs {
-    let policies = || {
-        let bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
-        bindings.map(|binding| &binding.policy)
-    };
+    let bindings = || config.bindings.iter().filter(|binding| binding.caller == caller);
+    let policies = || bindings().map(|binding| &binding.policy);
     Needs {
         packets: policies()
             .any(|policy| policy.answers || matches!(policy.shed, ShedAction::Delay(_))),
         peer_names: policies().any(|policy| matches!(policy.shed, ShedAction::Redirect(_))),
+        datagrams: bindings().any(|binding| config.services[binding.service].udp),
     }
 }
 

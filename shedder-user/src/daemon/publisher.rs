@@ -14,7 +14,7 @@ use crate::verdict_row::{Candidate, Group, Siblings, Tenant, action, row};
 pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
     daemon.verdicts_until = now.plus(daemon.config.node.verdict_ttl);
     daemon.kernel.keep_verdicts_until(daemon.verdicts_until);
-    let Daemon { kernel, engine, cells, jiffies_per_second, .. } = daemon;
+    let Daemon { config, kernel, engine, cells, jiffies_per_second, .. } = daemon;
     let siblings = Siblings::find(cells.iter().map(candidate), engine);
     for (id, cell) in cells.iter_mut() {
         let Some(directive) = engine.directive(id, now) else { continue };
@@ -36,6 +36,7 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
             policy: &cell.policy,
             generation: cell.slot.generation,
             jiffies_per_second: *jiffies_per_second,
+            udp: config.services[cell.service].udp,
         };
         let row = row(&tenant, &directive, action, token_limit);
         if cell.published == Some(row) {

@@ -13,8 +13,8 @@ use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::api::model::{
-    Breaker, BreakerName, Cgroup, InFlight, Next, Node, Numbers, Outcomes, Reason, Status, Traffic,
-    Verdict, Window,
+    Breaker, BreakerName, Cgroup, Datagrams, InFlight, Next, Node, Numbers, Outcomes, Reason,
+    Status, Traffic, Verdict, Window,
 };
 use crate::clock;
 use crate::config::Config;
@@ -57,6 +57,7 @@ pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Br
         burst_shed_total: counters.burst_shed,
         allowed_total: counters.allowed,
         would_shed_total: counters.would_shed,
+        datagrams: datagrams(&counters),
         destroyed: daemon.endings.destroyed(cell.id),
         connects_per_second: cell.rate.per_second,
         level: view.level,
@@ -160,6 +161,15 @@ const fn traffic(counters: &SlotCounters) -> Traffic {
         bytes_in: counters.bytes_in,
         segments: counters.segments,
         retransmits: counters.retransmits,
+    }
+}
+
+const fn datagrams(counters: &SlotCounters) -> Datagrams {
+    Datagrams {
+        seen: counters.datagrams,
+        refused: counters.datagrams_denied,
+        redirected: counters.datagrams_redirected,
+        would_shed: counters.datagrams_would_shed,
     }
 }
 

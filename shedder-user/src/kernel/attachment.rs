@@ -82,7 +82,7 @@ impl Attachment {
         for hook in Hook::ALL.into_iter().filter(|hook| hook.is_needed(needs)) {
             links.push((hook, hook.attach(programs, &cgroup)?));
         }
-        for attach_type in [INET4_CONNECT, INET6_CONNECT] {
+        for attach_type in links.iter().filter_map(|(hook, _)| hook.storage()) {
             let key = CgroupStorageKey::new(cgroup.id, attach_type);
             programs
                 .callers
@@ -109,8 +109,3 @@ impl Hold {
         Ok(Self::Pin { _pin: pinned? })
     }
 }
-
-/// `BPF_CGROUP_INET4_CONNECT`
-const INET4_CONNECT: u32 = 10;
-/// `BPF_CGROUP_INET6_CONNECT`
-const INET6_CONNECT: u32 = 11;

@@ -16,6 +16,10 @@ pub(super) enum Hook {
     Egress,
     PeerName4,
     PeerName6,
+    ReceivedFrom4,
+    ReceivedFrom6,
+    SendTo6,
+    SendTo4,
     Connect6,
     Connect4,
 }
@@ -27,17 +31,23 @@ pub struct Needs {
     pub packets: bool,
     /// Showing a connection that was redirected the peer it asked for.
     pub peer_names: bool,
+    /// A look at datagrams sent without a connect.
+    pub datagrams: bool,
 }
 
 impl Hook {
     /// In the order of attaching: those that decide come last, so that no socket is tagged before the
     /// programs that read tags are in place.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Sockops,
         Self::Ingress,
         Self::Egress,
         Self::PeerName4,
         Self::PeerName6,
+        Self::ReceivedFrom4,
+        Self::ReceivedFrom6,
+        Self::SendTo6,
+        Self::SendTo4,
         Self::Connect6,
         Self::Connect4,
     ];
@@ -50,6 +60,10 @@ impl Hook {
             Self::Egress => "egress",
             Self::PeerName4 => "getpeername4",
             Self::PeerName6 => "getpeername6",
+            Self::ReceivedFrom4 => "recvmsg4",
+            Self::ReceivedFrom6 => "recvmsg6",
+            Self::SendTo6 => "sendmsg6",
+            Self::SendTo4 => "sendmsg4",
             Self::Connect6 => "connect6",
             Self::Connect4 => "connect4",
         }
@@ -60,6 +74,25 @@ impl Hook {
             Self::Sockops | Self::Connect6 | Self::Connect4 => true,
             Self::Ingress | Self::Egress => needs.packets,
             Self::PeerName4 | Self::PeerName6 => needs.peer_names,
+            Self::ReceivedFrom4 | Self::ReceivedFrom6 => needs.datagrams && needs.peer_names,
+            Self::SendTo4 | Self::SendTo6 => needs.datagrams,
+        }
+    }
+
+    /// For a program that asks who the caller is: the kind of attachment its cgroup storage belongs to.
+    pub(super) const fn storage(self) -> Option<u32> {
+        match self {
+            Self::Connect4 => Some(BPF_CGROUP_INET4_CONNECT),
+            Self::Connect6 => Some(BPF_CGROUP_INET6_CONNECT),
+            Self::SendTo4 => Some(BPF_CGROUP_UDP4_SENDMSG),
+            Self::SendTo6 => Some(BPF_CGROUP_UDP6_SENDMSG),
+            Self::Sockops
+            | Self::Ingress
+            | Self::Egress
+            | Self::PeerName4
+            | Self::PeerName6
+            | Self::ReceivedFrom4
+            | Self::ReceivedFrom6 => None,
         }
     }
 
@@ -71,9 +104,14 @@ impl Hook {
         match self {
             Self::Sockops => <&mut SockOps>::try_from(program)?.load(),
             Self::Ingress | Self::Egress => <&mut CgroupSkb>::try_from(program)?.load(),
-            Self::PeerName4 | Self::PeerName6 | Self::Connect6 | Self::Connect4 => {
-                <&mut CgroupSockAddr>::try_from(program)?.load()
-            }
+            Self::PeerName4
+            | Self::PeerName6
+            | Self::ReceivedFrom4
+            | Self::ReceivedFrom6
+            | Self::SendTo6
+            | Self::SendTo4
+            | Self::Connect6
+            | Self::Connect4 => <&mut CgroupSockAddr>::try_from(program)?.load(),
         }
     }
 
@@ -105,12 +143,17 @@ impl Hook {
                     Ok(program.take_link(id)?.try_into())
                 })
             }
-            Self::PeerName4 | Self::PeerName6 | Self::Connect6 | Self::Connect4 => {
-                <&mut CgroupSockAddr>::try_from(program).and_then(|program| {
-                    let id = program.attach(directory, mode)?;
-                    Ok(program.take_link(id)?.try_into())
-                })
-            }
+            Self::PeerName4
+            | Self::PeerName6
+            | Self::ReceivedFrom4
+            | Self::ReceivedFrom6
+            | Self::SendTo6
+            | Self::SendTo4
+            | Self::Connect6
+            | Self::Connect4 => <&mut CgroupSockAddr>::try_from(program).and_then(|program| {
+                let id = program.attach(directory, mode)?;
+                Ok(program.take_link(id)?.try_into())
+            }),
         };
         let hook = self.name();
         link.map_err(|source| refused(hook, cgroup, source))?
@@ -132,3 +175,9 @@ fn refused(hook: &'static str, cgroup: &GuardedCgroup, source: ProgramError) -> 
     };
     AttachError::Attach { hook, cgroup: cgroup.name.clone(), source: Box::new(source), hint }
 }
+
+/// From `enum bpf_attach_type`, which aya keeps to itself.
+const BPF_CGROUP_INET4_CONNECT: u32 = 10;
+const BPF_CGROUP_INET6_CONNECT: u32 = 11;
+const BPF_CGROUP_UDP4_SENDMSG: u32 = 14;
+const BPF_CGROUP_UDP6_SENDMSG: u32 = 15;

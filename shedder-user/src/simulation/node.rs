@@ -170,6 +170,7 @@ impl<'a> Node<'a> {
                 policy,
                 generation: self.generation,
                 jiffies_per_second: Some(JIFFIES_PER_SECOND),
+                udp: false,
             };
             let row = row(&tenant, &directive, action, token_limit);
             if published.row == Some(row) {

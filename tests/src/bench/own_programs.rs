@@ -112,9 +112,13 @@ fn own_program_ids() -> Result<Vec<u32>> {
 
 /// The hooks, in the order the loader loads them, and the names the kernel shows. The clock is no
 /// hook: the loader runs it.
-const HOOKS: [(&str, &str); 6] = [
+const HOOKS: [(&str, &str); 10] = [
     ("connect6", "shedder_connect"),
     ("connect4", "shedder_connect"),
+    ("sendmsg6", "shedder_sendmsg"),
+    ("sendmsg4", "shedder_sendmsg"),
+    ("recvmsg4", "shedder_recvmsg"),
+    ("recvmsg6", "shedder_recvmsg"),
     ("sockops", "shedder_sockops"),
     ("ingress", "shedder_ingress"),
     ("egress", "shedder_egress"),

@@ -10,7 +10,7 @@ use crate::scene::{LASTING, PATIENCE, backend, caller, open, policy, wait_until}
 
 /// Waits until the daemon has heard of as many refusals as are told.
 #[expect(clippy::panic, reason = "a helper of tests fails as they do")]
-fn explain(daemon: &Daemon, arguments: &[&str], refusals: usize) -> Explanation {
+pub(crate) fn explain(daemon: &Daemon, arguments: &[&str], refusals: usize) -> Explanation {
     let arguments = [&["explain", "--json"], arguments].concat();
     let mut last = String::new();
     for _ in 0..1_000 {

@@ -24,6 +24,10 @@ fn attached(cgroup: &Cgroup) -> Vec<Hook> {
         Hook::Connect6,
         Hook::PeerName4,
         Hook::PeerName6,
+        Hook::SendMsg4,
+        Hook::SendMsg6,
+        Hook::ReceiveMsg4,
+        Hook::ReceiveMsg6,
     ];
     let is_attached = |hook: &Hook| programs(cgroup, *hook).expect("root may ask") > 0;
     hooks.into_iter().filter(is_attached).collect()
@@ -33,12 +37,13 @@ fn attached(cgroup: &Cgroup) -> Vec<Hook> {
 fn only_what_a_policy_needs_is_attached() {
     let cgroup = Cgroup::new("needs").expect("a cgroup");
     let endpoint = "127.0.0.1:9".parse().expect("an address");
-    let with = |rules: &str| {
-        let daemon = Daemon::start(&policy(&cgroup, &[endpoint], rules)).expect("it starts");
+    let started = |text: &str| {
+        let daemon = Daemon::start(text).expect("it starts");
         let attached = attached(&cgroup);
         drop(daemon);
         attached
     };
+    let with = |rules: &str| started(&policy(&cgroup, &[endpoint], rules));
     let always = [Hook::SockOps, Hook::Connect4, Hook::Connect6];
     let packets = [Hook::Ingress, Hook::Egress];
     let names = [Hook::PeerName4, Hook::PeerName6];
@@ -49,6 +54,17 @@ fn only_what_a_policy_needs_is_attached() {
     assert_eq!(with(&holds), [&packets[..], &always[..]].concat());
     let redirects = format!("{WATCH}open = {{ action = \"redirect\" }}");
     assert_eq!(with(&redirects), [&packets[..], &always[..], &names[..]].concat());
+    let with_udp = |rules: &str| {
+        let text = policy(&cgroup, &[endpoint], rules);
+        started(&text.replacen("name = \"db\"\n", "name = \"db\"\nudp = true\n", 1))
+    };
+    let sends = [Hook::SendMsg4, Hook::SendMsg6];
+    let receives = [Hook::ReceiveMsg4, Hook::ReceiveMsg6];
+    assert_eq!(with_udp(CONNECTS), [&always[..], &sends[..]].concat());
+    assert_eq!(
+        with_udp(&redirects),
+        [&packets[..], &always[..], &names[..], &sends[..], &receives[..]].concat()
+    );
     assert_eq!(attached(&cgroup), [], "nothing stays");
 }
 

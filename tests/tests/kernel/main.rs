@@ -32,3 +32,4 @@ mod sockets;
 mod syn_count;
 mod throttled;
 mod trips;
+mod udp;

@@ -29,7 +29,7 @@ pub struct Explained {
     pub generation: u32,
 }
 
-/// One refused connect.
+/// One refused connect or datagram.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
     /// RFC 3339.
@@ -57,7 +57,10 @@ pub struct Refusal {
     /// The network namespace, where the policy tells endpoints apart by it: `net:[inode]`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub network: Option<String>,
-    /// The error `connect()` returned.
+    /// `tcp`, or `udp` for a datagram or the connect of a UDP socket.
+    #[serde(default)]
+    pub protocol: String,
+    /// The error the call returned.
     pub errno: String,
     /// `open`, `no_token` (half-open, every probe was taken), `not_its_turn` (only a share goes through)
     /// or `burst` (the failures in a row had reached the limit).
@@ -66,6 +69,6 @@ pub struct Refusal {
     pub state: String,
     /// And why.
     pub reason: Option<Reason>,
-    /// Connects to the endpoint refused until then, this one included.
+    /// Connects to the endpoint refused until then, or datagrams if it is one, this one included.
     pub refused: u64,
 }

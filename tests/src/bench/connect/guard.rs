@@ -102,7 +102,7 @@ impl Guard {
     }
 }
 
-const NEEDS: Needs = Needs { packets: true, peer_names: false };
+const NEEDS: Needs = Needs { packets: true, peer_names: false, datagrams: false };
 const SLOTS: u32 = 512;
 const EPOCH: u16 = 1;
 const NOBODY: u32 = 0;
