@@ -30,6 +30,8 @@ pub enum Behaviour {
     Healthy,
     /// The port is bound but nobody listens: the kernel answers a SYN with RST.
     Refuse,
+    /// Answers each request with these bytes, each piece in a segment of its own.
+    Answer(&'static [&'static [u8]]),
     /// Answers each request this long after reading it.
     Slow(Duration),
     /// Accepts, reads a request, and resets the connection (RST).

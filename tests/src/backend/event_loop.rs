@@ -135,6 +135,7 @@ impl EventLoop {
                 self.port.swallow()?;
             }
             Behaviour::Healthy
+            | Behaviour::Answer(_)
             | Behaviour::Slow(_)
             | Behaviour::ResetAfterAccept
             | Behaviour::ResetOnAccept
@@ -203,7 +204,8 @@ impl EventLoop {
     /// Handles one request line.
     fn serve(&mut self, connection: u64) {
         match self.behaviour {
-            Behaviour::Healthy => self.answer(connection),
+            Behaviour::Healthy => self.answer(connection, &[ANSWER]),
+            Behaviour::Answer(pieces) => self.answer(connection, pieces),
             Behaviour::Slow(delay) => {
                 self.due.insert((now() + delay, self.next_answer), connection);
                 self.next_answer += 1;
@@ -223,7 +225,7 @@ impl EventLoop {
                     self.failure_debt -= 1000;
                     self.reset(connection);
                 } else {
-                    self.answer(connection);
+                    self.answer(connection, &[ANSWER]);
                 }
             }
         }
@@ -235,16 +237,17 @@ impl EventLoop {
                 return;
             }
             let connection = entry.remove();
-            self.answer(connection);
+            self.answer(connection, &[ANSWER]);
         }
     }
 
-    fn answer(&mut self, connection: u64) {
+    fn answer(&mut self, connection: u64, pieces: &[&[u8]]) {
         let Some(mut stream) = self.connections.get(&connection) else {
             return;
         };
         self.counters.answered.fetch_add(1, Ordering::AcqRel);
-        if stream.write_all(ANSWER).is_err() {
+        // The first leaves at once, because nothing is under way, and the others after it.
+        if pieces.iter().any(|piece| stream.write_all(piece).is_err()) {
             self.counters.answered.fetch_sub(1, Ordering::AcqRel);
             self.connections.remove(&connection);
         }

@@ -50,6 +50,17 @@ fn reset_on_accept_resets_an_established_connection() {
 }
 
 #[test]
+fn an_answer_is_what_it_is_told_to_be() {
+    let (call, backend) = call_once(Behaviour::Answer(&[b"po", b"ng\n"]), PATIENCE);
+    assert!(call.answered(), "{call:?}");
+    backend.set(Behaviour::Answer(&[b"-ERR\n"])).unwrap();
+    let (mut caller, _cgroup) = caller("told");
+    let call = caller.call(backend.addr(), PATIENCE).unwrap();
+    assert_eq!(call.failure, Some(Failure { phase: Phase::Receive, cause: Cause::Garbled }));
+    assert_eq!(backend.answered(), 2);
+}
+
+#[test]
 fn hang_accepts_and_never_answers() {
     let (call, backend) = call_once(Behaviour::Hang, LIMIT);
     assert_eq!(call.failure, Some(Failure { phase: Phase::Receive, cause: Cause::Timeout }));
