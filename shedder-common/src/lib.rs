@@ -23,6 +23,7 @@ pub mod event;
 pub mod histogram;
 pub mod in_flight;
 pub mod map;
+pub mod protocol;
 pub mod time;
 pub mod verdict;
 
