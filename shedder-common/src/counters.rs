@@ -92,8 +92,10 @@ pub struct SlotCounters {
     pub datagrams_redirected: u64,
     /// Datagrams that enforcing would have refused or sent elsewhere.
     pub datagrams_would_shed: u64,
+    /// Outcome: an answer arrived that says that the endpoint failed; not among the responses.
+    pub errored: u64,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 384);
@@ -143,7 +145,8 @@ impl SlotCounters {
         datagrams_denied: 0,
         datagrams_redirected: 0,
         datagrams_would_shed: 0,
-        reserved: [0; 6],
+        errored: 0,
+        reserved: [0; 5],
     };
 
     /// Connects that were refused, held or sent elsewhere.

@@ -9,6 +9,8 @@
 pub enum Outcome {
     /// An answer arrived after this many nanoseconds.
     Answered(u64),
+    /// An answer arrived that says that the endpoint failed.
+    Errored,
     /// Established and ended in good order without a measured request.
     IdleClose,
     /// The SYN was answered with a reset.

@@ -38,8 +38,8 @@ pub struct Verdict {
     pub hold_jitter_jiffies: u32,
     /// One if datagrams to the same address and port obey the word as well.
     pub datagrams: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// The [`crate::protocol::Protocol`] whose answers are read; zero: none is.
+    pub protocol: u16,
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
@@ -60,7 +60,7 @@ impl Verdict {
         measure: 0,
         hold_jitter_jiffies: 0,
         datagrams: 0,
-        reserved: 0,
+        protocol: 0,
     };
 }
 

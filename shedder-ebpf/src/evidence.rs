@@ -48,6 +48,7 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
         }
         match outcome {
             Outcome::Answered(_) => atomic::add(&raw mut (*counters).responses, 1),
+            Outcome::Errored => atomic::add(&raw mut (*counters).errored, 1),
             Outcome::IdleClose => atomic::add(&raw mut (*counters).idle_closes, 1),
             Outcome::Refused => atomic::add(&raw mut (*counters).refused, 1),
             Outcome::TimedOut => atomic::add(&raw mut (*counters).timed_out, 1),

@@ -1,13 +1,16 @@
 //! `cgroup_skb`: when requests leave and answers arrive, and the SYN hold.
 //!
-//! Nothing is parsed beyond the TCP header, so encrypted traffic is measured like any other. A
-//! packet without payload that is no SYN leaves after reading a few header bytes.
+//! Nothing is parsed beyond the TCP header, so encrypted traffic is measured like any other, unless a
+//! service names the protocol it speaks: then the first bytes of each answer are read. A packet without
+//! payload that is no SYN leaves after reading a few header bytes.
 
 use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::programs::SkBuffContext;
 use shedder_common::ending::Outcome;
 use shedder_common::histogram::HistogramKind;
 use shedder_common::in_flight::Kind;
+use shedder_common::protocol::{self, START, Start};
 use shedder_common::verdict;
 
 use crate::evidence::{measure, record, rows};
@@ -43,7 +46,7 @@ pub fn arrive(ctx: &SkBuffContext) {
     }
     let Some(tag) = tag(ctx) else { return };
     if tag.phase == ESTABLISHED && !tag.measures_connects_only() && is_new(tag, &segment) {
-        note_answer(tag);
+        note_answer(ctx, tag, &segment);
     }
 }
 
@@ -106,38 +109,63 @@ fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
 }
 
 #[inline(always)]
-fn note_answer(tag: &mut Tag) {
-    let is_greeting = tag.is_waiting == 0 && tag.has_answered == 0;
+fn note_answer(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
+    let is_turn = tag.is_waiting != 0;
+    let is_greeting = !is_turn && tag.has_answered == 0;
     tag.has_answered = 1;
-    if is_greeting {
-        // The server speaks first: it lives, but how fast it answers is not known yet.
-        if let Some(rows) = rows(tag) {
-            let epoch = tag.epoch;
-            record(tag, &rows, epoch, Outcome::IdleClose);
+    if is_turn {
+        tag.is_waiting = 0;
+        flight::end(tag);
+        if tag.turns_to_skip != 0 {
+            tag.turns_to_skip -= 1;
+            return;
         }
-        return;
-    }
-    if tag.is_waiting == 0 {
-        return;
-    }
-    tag.is_waiting = 0;
-    flight::end(tag);
-    if tag.turns_to_skip != 0 {
-        tag.turns_to_skip -= 1;
+    } else if !is_greeting {
         return;
     }
     let Some(rows) = rows(tag) else { return };
-    let elapsed_ns = now_ns().saturating_sub(tag.last_out_ns);
-    let epoch = tag.turn_epoch;
-    if epoch == verdict::epoch(rows.verdict.word) {
-        measure(tag.slot.slot, HistogramKind::Response, elapsed_ns);
+    let epoch = if is_turn { tag.turn_epoch } else { tag.epoch };
+    // Where the server speaks first it lives, but how fast it answers is not known yet.
+    let mut outcome = Outcome::IdleClose;
+    if is_turn {
+        let elapsed_ns = now_ns().saturating_sub(tag.last_out_ns);
+        if epoch == verdict::epoch(rows.verdict.word) {
+            measure(tag.slot.slot, HistogramKind::Response, elapsed_ns);
+        }
+        outcome = Outcome::Answered(elapsed_ns);
     }
-    record(tag, &rows, epoch, Outcome::Answered(elapsed_ns));
+    let protocol = rows.verdict.protocol;
+    if protocol != 0 && says_failure(ctx, segment, protocol) {
+        outcome = Outcome::Errored;
+    }
+    record(tag, &rows, epoch, outcome);
 }
+
+/// Whether an answer that begins with this segment says that the endpoint failed. What cannot be read
+/// says nothing.
+#[inline(always)]
+fn says_failure(ctx: &SkBuffContext, segment: &Segment, protocol: u16) -> bool {
+    let mut start = Aligned([0; START]);
+    // Of the last byte, so that the verifier sees that at least one is wanted.
+    let last = atomic::opaque(segment.payload.saturating_sub(1).min(LAST));
+    if last > LAST {
+        return false;
+    }
+    let to = (&raw mut start).cast();
+    // SAFETY: the buffer has room for so many bytes, and the context is the kernel's.
+    let result = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), segment.headers, to, last + 1) };
+    result == 0 && protocol::is_failure(protocol, &start.0)
+}
+
+/// So that it is cleared by words.
+#[repr(C, align(8))]
+struct Aligned(Start);
 
 /// What the programs read of a TCP segment.
 struct Segment {
     is_syn: bool,
+    /// Bytes before the payload, from the IP header on.
+    headers: u32,
     /// Bytes after the TCP header; a merged packet counts as one segment.
     payload: u32,
     sequence: u32,
@@ -181,6 +209,7 @@ impl Segment {
             let headers = header as u32 + u32::from(*tcp.add(12) >> 4) * 4;
             Some(Self {
                 is_syn: flags & (SYN | ACK) == SYN,
+                headers,
                 payload: (*skb).len.saturating_sub(headers),
                 sequence: u32::from_be(tcp.add(4).cast::<u32>().read_unaligned()),
             })
@@ -204,6 +233,9 @@ fn departure_ns(ctx: &SkBuffContext) -> u64 {
     if stamp == 0 { now_ns() } else { stamp }
 }
 
+/// Of the last byte that is read of an answer.
+const LAST: u32 = 31;
+const _: () = assert!(LAST as usize + 1 == START);
 const IPPROTO_TCP: u8 = 6;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shedder_common::protocol::Protocol;
+
 use crate::engine::{NodeRules, Policy};
 
 pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
@@ -88,6 +90,8 @@ pub struct Service {
     pub separate_networks: bool,
     /// Whether datagrams to its endpoints obey their breakers too.
     pub udp: bool,
+    /// By which answers that say that the endpoint failed are known; nothing: answers are not read.
+    pub protocol: Option<Protocol>,
 }
 
 /// The rules that hold between one caller and one service.

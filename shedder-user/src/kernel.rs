@@ -162,6 +162,7 @@ impl Kernel {
         map.store_u16(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
         map.store_u16(row, offset_of!(Verdict, measure), verdict.measure);
         map.store_u16(row, offset_of!(Verdict, datagrams), verdict.datagrams);
+        map.store_u16(row, offset_of!(Verdict, protocol), verdict.protocol);
         map.store_u32(row, offset_of!(Verdict, burst_limit), verdict.burst_limit);
         map.store(row, offset_of!(Verdict, word), verdict.word);
     }

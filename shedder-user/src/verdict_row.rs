@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use shedder_common::protocol::Protocol;
 use shedder_common::time::nanos;
 use shedder_common::verdict::{Action, MEASURE_CONNECTS_ONLY, MEASURE_RTT, Verdict, VerdictWord};
 
@@ -13,6 +14,8 @@ use crate::engine::{CellId, Directive, Engine, Policy, ShedAction};
 pub(crate) struct Tenant<'a> {
     /// Its rules.
     pub(crate) policy: &'a Policy,
+    /// Whose answers are read; nothing when none are.
+    pub(crate) protocol: Option<Protocol>,
     /// The tenancy of the slot.
     pub(crate) generation: u32,
     /// Jiffies in a second; nothing when no policy holds connects.
@@ -59,7 +62,7 @@ pub(crate) fn row(
         hold_jitter_jiffies: hold.jitter_jiffies,
         measure: measure(policy),
         datagrams: tenant.udp.into(),
-        reserved: 0,
+        protocol: tenant.protocol.map_or(0, |protocol| protocol as u16),
     }
 }
 

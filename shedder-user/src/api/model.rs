@@ -130,7 +130,7 @@ pub struct Window {
 /// How attempts and turns ended, by class, as counted by the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// An answer arrived.
+    /// An answer arrived, and did not say that the endpoint failed.
     pub answered: u64,
     /// Established and closed in good order without a request.
     pub idle_closed: u64,
@@ -145,6 +145,9 @@ pub struct Outcomes {
     /// Failure: closed by the peer where an answer was due, without a byte of one.
     #[serde(default)]
     pub hung_up: u64,
+    /// Failure: an answer that says that the endpoint failed, where the protocol of the service is named.
+    #[serde(default)]
+    pub errored: u64,
     /// Says nothing: the caller gave up waiting early.
     #[serde(default)]
     pub gave_up: u64,

@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::span;
 use super::{Failure, Reach};
 use crate::api::Subject;
-use crate::api::model::{Explained, Explanation, Refusal};
+use crate::api::model::{self, Explained, Explanation, Refusal};
 
 /// Explain why connects are refused: by which rule, on which numbers, until when, and what would let
 /// them through
@@ -92,6 +92,11 @@ fn paragraph(explained: &Explained) -> String {
     }
     say("instead", remedy);
     let connects = breaker.shed_total + breaker.allowed_total;
+    let model::Outcomes { answered, errored, .. } = breaker.outcomes;
+    if errored > 0 {
+        let answers = answered + errored;
+        say("answers", &format!("{errored} of {answers} said that the endpoint failed"));
+    }
     say("so far", &format!("{} of {connects} connects were shed", breaker.shed_total));
     let datagrams = &breaker.datagrams;
     if datagrams.seen > 0 {

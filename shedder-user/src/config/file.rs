@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::rules::{table_with_rules, with_rules};
-use super::value::{At, Text, Time, words};
+use super::value::{At, Spoken, Text, Time, words};
 use crate::engine::Mode;
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +62,7 @@ pub(super) struct Service {
     pub(super) separate_networks: bool,
     #[serde(default)]
     pub(super) udp: bool,
+    pub(super) protocol: Option<At<Spoken>>,
 }
 
 with_rules!(table_with_rules! {

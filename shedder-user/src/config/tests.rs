@@ -1,6 +1,7 @@
 //! Good files, bad files, and files nobody would write.
 
 use proptest::prelude::*;
+use shedder_common::protocol::Protocol;
 
 use super::*;
 use crate::engine::{Mode, Rule, ShedAction, Strategy as Trip, TripRule};
@@ -46,6 +47,30 @@ fn a_good_file_is_taken() {
 }
 
 #[test]
+fn a_service_may_name_its_protocol() {
+    let protocol = |text: &str| Config::parse("f", text).expect("good").services[0].protocol;
+    assert_eq!(protocol(GOOD), None);
+    for known in Protocol::ALL {
+        let text = GOOD.replace("name = \"db\"\n", &spoken(known.name()));
+        assert_eq!(protocol(&text), Some(known));
+    }
+}
+
+fn spoken(protocol: &str) -> String {
+    format!("name = \"db\"\nprotocol = \"{protocol}\"\n")
+}
+
+/// What is not looked at cannot be read.
+#[test]
+fn a_policy_without_answers_is_none_for_a_service_with_a_protocol() {
+    let text = GOOD.replace("name = \"db\"\n", &spoken("redis"));
+    let text = text.replace("trip.consecutive = 3", "answers = false");
+    let error = Config::parse("f", &text).expect_err("contradictory").to_string();
+    assert!(error.starts_with("f:19:11: answers = false leaves out"), "{error}");
+    assert!(error.contains("protocol of service \"db\""), "{error}");
+}
+
+#[test]
 fn the_mode_is_observe_unless_the_file_says_enforce() {
     let config = Config::parse("f", &GOOD.replace("mode = \"enforce\"\n", "")).expect("good");
     assert_eq!(config.bindings[0].policy.mode, Mode::Observe);
@@ -81,6 +106,11 @@ fn bad_input_is_named_with_its_place() {
     complains("caller = \"web\"", "caller = \"wbe\"", "no caller is called \"wbe\"; there are web");
     complains("service = \"db\"", "service = \"dd\"", "no service is called \"dd\"");
     complains("mode = \"enforce\"", "mode = \"force\"", "use observe or enforce");
+    complains(
+        "name = \"db\"\n",
+        &spoken("http"),
+        "\"http\" is no protocol whose answers can be read; use http1, redis, mysql or postgres",
+    );
     complains("mode = \"enforce\"", "preset = \"fastest\"", "\"fastest\" is no preset; there are");
     complains("action = \"delay\"", "action = \"drop\"", "use deny, delay or redirect");
     complains("delay = \"100ms\"", "errno = \"ECONNREFUSED\"", "needs delay");

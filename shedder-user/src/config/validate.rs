@@ -33,6 +33,7 @@ pub(super) fn file(file: File, text: &str) -> Result<Config, Complaint> {
         .iter()
         .map(|policy| binding(text, policy, &callers, &services))
         .collect::<Result<Vec<_>, _>>()?;
+    unread_answers(&file.policy, &bindings, &services)?;
     overlaps(&file.policy, &bindings, &services)?;
     Ok(Config { node, callers, services, bindings })
 }
@@ -83,7 +84,8 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
         return Err(service.fallback[at].complaint("a fallback is one address and port"));
     }
     let &file::Service { separate_networks, udp, .. } = service;
-    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks, udp })
+    let protocol = service.protocol.as_ref().map(|protocol| protocol.value.0);
+    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks, udp, protocol })
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {
@@ -145,6 +147,26 @@ fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), C
         if !seen.insert(&name.value) {
             let message = format!("a second {kind} is called {:?}; rename one", name.value);
             return Err(name.complaint(message));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a policy that looks at no packet of a service whose answers are to be read.
+fn unread_answers(
+    policies: &[file::Policy],
+    bindings: &[Binding],
+    services: &[Service],
+) -> Result<(), Complaint> {
+    for (policy, binding) in policies.iter().zip(bindings) {
+        let service = &services[binding.service];
+        if service.protocol.is_some() && !binding.policy.answers {
+            let message = format!(
+                "answers = false leaves out the answers that protocol of service {:?} is about: remove one of them",
+                service.name,
+            );
+            let place = policy.rules().answers.and_then(|answers| answers.span);
+            return Err(Complaint::maybe_at(place, message).or_at(policy.caller.span.clone()));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use shedder_common::errno::Errno;
+use shedder_common::protocol::Protocol;
 
 use super::error::Complaint;
 
@@ -33,6 +34,10 @@ pub(crate) struct Period(Duration);
 /// The errno of a refused connect, by name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal(pub(super) Errno);
+
+/// The protocol of a service's answers, by name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spoken(pub(super) Protocol);
 
 /// By value alone.
 impl<T: PartialEq> PartialEq for At<T> {
@@ -188,6 +193,19 @@ impl<'de> Deserialize<'de> for Refusal {
 impl Serialize for Refusal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Spoken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
+        known.map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{name:?} is no protocol whose answers can be read; use {}",
+                alternatives(&Protocol::ALL.map(Protocol::name)),
+            ))
+        })
     }
 }
 

@@ -137,6 +137,7 @@ const fn outcomes(counters: &SlotCounters) -> Outcomes {
         unreachable: counters.unreachable,
         reset: counters.reset,
         hung_up: counters.hung_up,
+        errored: counters.errored,
         gave_up: counters.gave_up,
         abandoned: counters.abandoned,
         stale: counters.stale,

@@ -26,7 +26,8 @@ pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option
         sample.connect = new_samples(&row, &cell.seen_connect);
         cell.seen_connect = row;
     }
-    let answers = |counters: &SlotCounters| (counters.responses, counters.timed_out);
+    let answers =
+        |counters: &SlotCounters| (counters.responses, counters.errored, counters.timed_out);
     if answers(&counters) != answers(&cell.seen) {
         let row = kernel.histogram(cell.slot, HistogramKind::Response);
         sample.response = new_samples(&row, &cell.seen_response);
@@ -63,6 +64,7 @@ fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
         timed_out: since(|row| row.timed_out),
         unreachable: since(|row| row.unreachable),
         reset: since(|row| row.reset) + since(|row| row.hung_up),
+        errored: since(|row| row.errored),
         segments: since(|row| row.segments),
         retransmits: since(|row| row.retransmits),
     };
@@ -96,11 +98,11 @@ mod tests {
     fn a_sample_is_what_was_added() {
         let before =
             SlotCounters { responses: 5, refused: 2, failure_run: 2, ..SlotCounters::CLEAR };
-        let now = SlotCounters { responses: 6, refused: 4, failure_run: 1, ..before };
+        let now = SlotCounters { responses: 6, refused: 4, errored: 1, failure_run: 1, ..before };
         let sample = difference(&now, &before);
         assert_eq!(
             (sample.counts.successes, sample.counts.failures(), sample.failure_run),
-            (1, 2, 1)
+            (1, 3, 1)
         );
     }
 

@@ -49,6 +49,8 @@ pub struct Counts {
     pub unreachable: u64,
     /// Outcome: reset or closed where an answer was due.
     pub reset: u64,
+    /// Outcome: an answer that says that the endpoint failed.
+    pub errored: u64,
     /// Segments sent.
     pub segments: u64,
     /// Segments sent again.
@@ -85,6 +87,7 @@ impl Counts {
             .saturating_add(self.timed_out)
             .saturating_add(self.unreachable)
             .saturating_add(self.reset)
+            .saturating_add(self.errored)
     }
 
     /// Outcomes that say something about the endpoint.
@@ -106,6 +109,7 @@ impl Counts {
             || self.timed_out == u64::MAX
             || self.unreachable == u64::MAX
             || self.reset == u64::MAX
+            || self.errored == u64::MAX
             || self.segments == u64::MAX
             || self.retransmits == u64::MAX
     }
@@ -120,6 +124,7 @@ impl Counts {
             timed_out: join.of(self.timed_out, other.timed_out),
             unreachable: join.of(self.unreachable, other.unreachable),
             reset: join.of(self.reset, other.reset),
+            errored: join.of(self.errored, other.errored),
             segments: join.of(self.segments, other.segments),
             retransmits: join.of(self.retransmits, other.retransmits),
         }

@@ -341,7 +341,7 @@ proptest! {
 
     #[test]
     fn any_numbers_are_survived(
-        numbers in vec(any::<u64>(), 12), bucket: u8, count: u32, at: u64,
+        numbers in vec(any::<u64>(), 13), bucket: u8, count: u32, at: u64,
     ) {
         let mut engine = engine(full_policy(), NodeRules::default());
         let latencies = vec![(bucket, count)];
@@ -354,6 +354,7 @@ proptest! {
                 timed_out: numbers[4],
                 unreachable: numbers[5],
                 reset: numbers[6],
+                errored: numbers[12],
                 segments: numbers[7],
                 retransmits: numbers[8],
             },

@@ -131,6 +131,7 @@ impl Slot {
             Outcome::TimedOut => counts.timed_out += 1,
             Outcome::Unreachable => counts.unreachable += 1,
             Outcome::Reset | Outcome::HungUp => counts.reset += 1,
+            Outcome::Errored => counts.errored += 1,
             Outcome::GaveUp | Outcome::Abandoned => {
                 if tag.is_probe && began == tag.epoch {
                     tag.is_probe = false;

@@ -26,6 +26,7 @@ mod kinds;
 mod limits;
 mod measures;
 mod networks;
+mod protocols;
 mod reuse;
 mod scene;
 mod sockets;

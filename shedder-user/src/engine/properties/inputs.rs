@@ -28,9 +28,9 @@ pub(super) fn buckets() -> impl Strategy<Value = Buckets> {
 }
 
 pub(super) fn counts() -> impl Strategy<Value = Counts> {
-    let outcomes = (0_u64..20, 0_u64..10, 0_u64..5, 0_u64..3);
+    let outcomes = (0_u64..20, 0_u64..10, 0_u64..5, 0_u64..3, 0_u64..3);
     (outcomes, 0_u64..30, 0_u64..30, 0_u64..50).prop_map(
-        |((successes, refused, timed_out, reset), connects, shed, segments)| Counts {
+        |((successes, refused, timed_out, reset, errored), connects, shed, segments)| Counts {
             connects,
             shed: shed.min(connects),
             successes,
@@ -38,6 +38,7 @@ pub(super) fn counts() -> impl Strategy<Value = Counts> {
             timed_out,
             unreachable: 0,
             reset,
+            errored,
             segments,
             retransmits: segments / 3,
         },
