@@ -14,6 +14,7 @@ mod journal;
 mod names;
 mod networks;
 mod orders;
+mod ports;
 mod publisher;
 mod refusals;
 mod report;
@@ -49,6 +50,7 @@ use self::guard::Guard;
 use self::journal::Journal;
 use self::names::Resolved;
 use self::networks::Networks;
+use self::ports::Ports;
 use self::refusals::Refusals;
 
 /// The daemon, between start and stop.
@@ -60,6 +62,7 @@ struct Daemon {
     cells: Cells,
     guard: Guard,
     endings: Endings,
+    ports: Ports,
     journal: Journal,
     refusals: Refusals,
     networks: Networks,
@@ -169,6 +172,7 @@ impl Daemon {
         }
         self.kernel.flush_logs();
         self.settle(now);
+        ports::advance(self, now);
     }
 
     /// Shows the engine what happened to one cell, which the kernel says is urgent.

@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod counted;
 mod event;
 mod explanation;
 
+pub use self::counted::{Datagrams, InFlight, Outcomes, Ports, Traffic};
 pub use self::event::{Event, EventKind};
 pub use self::explanation::{Explained, Explanation, Refusal};
 
@@ -54,6 +56,9 @@ pub struct Breaker {
     /// What connections have carried since the endpoint is known.
     #[serde(default)]
     pub traffic: Traffic,
+    /// Local ports its connections take.
+    #[serde(default)]
+    pub ports: Ports,
     /// What the kernel does now.
     pub verdict: Verdict,
     /// Connects refused, held or redirected since the endpoint is known.
@@ -125,82 +130,6 @@ pub struct Window {
     pub p50_us: Option<u64>,
     /// 99th percentile, microseconds.
     pub p99_us: Option<u64>,
-}
-
-/// How attempts and turns ended, by class, as counted by the kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcomes {
-    /// An answer arrived, and did not say that the endpoint failed.
-    pub answered: u64,
-    /// Established and closed in good order without a request.
-    pub idle_closed: u64,
-    /// Failure: the SYN was answered with a reset.
-    pub refused: u64,
-    /// Failure: no answer, to the SYN or to a request.
-    pub timed_out: u64,
-    /// Failure: the network said that the host cannot be reached.
-    pub unreachable: u64,
-    /// Failure: reset by the peer where an answer was due.
-    pub reset: u64,
-    /// Failure: closed by the peer where an answer was due, without a byte of one.
-    #[serde(default)]
-    pub hung_up: u64,
-    /// Failure: an answer that says that the endpoint failed, where the protocol of the service is named.
-    #[serde(default)]
-    pub errored: u64,
-    /// Says nothing: the caller gave up waiting early.
-    #[serde(default)]
-    pub gave_up: u64,
-    /// Says nothing: ended for a local reason.
-    pub abandoned: u64,
-    /// Says nothing: began before the breaker's last change of state.
-    pub stale: u64,
-    /// SYNs sent again because no answer came; the attempt's outcome is counted apart from them.
-    pub syn_retransmits: u64,
-}
-
-/// What has begun and not ended, as counted by the kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InFlight {
-    /// Handshakes.
-    pub connecting: u64,
-    /// Requests without an answer.
-    pub waiting: u64,
-    /// Those of both that stall: nothing was heard while the retransmission timer ran out twice.
-    pub stalled: u64,
-    /// Established connections.
-    pub connections: u64,
-}
-
-/// What connections have carried, as counted by the kernel. Bytes and segments are counted when a
-/// connection ends, segments also when one is sent again. The end of a connection is a byte as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// Connections established.
-    pub connections: u64,
-    /// Requests begun on them; more than connections where connections are used again.
-    pub requests: u64,
-    /// Bytes the endpoint acknowledged.
-    pub bytes_out: u64,
-    /// Bytes received from it.
-    pub bytes_in: u64,
-    /// Segments with data sent.
-    pub segments: u64,
-    /// Segments with data sent again.
-    pub retransmits: u64,
-}
-
-/// What became of datagrams to the same address and port. The connect of a UDP socket is one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Datagrams {
-    /// All there were.
-    pub seen: u64,
-    /// Refused.
-    pub refused: u64,
-    /// Sent to a sibling.
-    pub redirected: u64,
-    /// Let through, though enforcing would have refused them or sent them elsewhere.
-    pub would_shed: u64,
 }
 
 /// What the kernel does with connects.

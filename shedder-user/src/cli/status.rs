@@ -47,6 +47,10 @@ impl Status {
         for note in status.breakers.iter().filter_map(datagrams) {
             println!("note: {note}");
         }
+        for breaker in status.breakers.iter().filter(|breaker| breaker.ports.pressing) {
+            let Breaker { caller, service, ports, .. } = breaker;
+            println!("note: {caller} calling {service} at {}: {ports}", endpoint(breaker));
+        }
         notes(&status.node);
         Ok(())
     }

@@ -11,6 +11,7 @@ use shedder_common::time::Monotonic;
 use shedder_common::verdict::Verdict;
 
 use super::networks::Network;
+use super::ports::Taken;
 use super::unfinished::Ring;
 use crate::clock;
 use crate::config::{Binding, Config, EndpointSpec};
@@ -57,6 +58,7 @@ pub(super) struct Cell {
     pub(super) seen_response: HistogramRow,
     pub(super) seen_round_trips: HistogramRow,
     pub(super) ring: Ring,
+    pub(super) ports: Taken,
     /// Failures in a row the engine was last shown.
     pub(super) failure_run: u64,
     pub(super) rate: Rate,
@@ -64,6 +66,13 @@ pub(super) struct Cell {
     pub(super) tokens_before: u64,
     /// What the kernel was last told.
     pub(super) published: Option<Verdict>,
+}
+
+impl Cell {
+    /// Of the only network namespace its endpoint is in; nothing where they are not told apart.
+    pub(super) fn network_cookie(&self) -> Option<u64> {
+        self.network.as_ref().map(|_| self.key.network)
+    }
 }
 
 /// What is to have a cell.
@@ -170,6 +179,7 @@ impl Cells {
             seen_response: HistogramRow { buckets: [0; BUCKETS] },
             seen_round_trips: HistogramRow { buckets: [0; BUCKETS] },
             ring: Ring::new(),
+            ports: Taken::new(),
             failure_run: 0,
             rate: Rate { since: now, connects: 0, per_second: 0.0 },
             tokens_before: 0,

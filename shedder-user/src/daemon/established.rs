@@ -169,7 +169,7 @@ impl Endings {
                 task: opening.task(now)?,
                 cgroups: guard.directories(cell.caller),
                 endpoint: cell.endpoint,
-                network: cell.network.as_ref().map(|_| cell.key.network),
+                network: cell.network_cookie(),
                 fate: opening.progress.established,
                 patience: cell.policy.caller_timeout.max(SILENCE),
                 permission: opening.permission(),

@@ -117,6 +117,17 @@ impl Journal {
         self.push(kind, text);
     }
 
+    pub(super) fn ports(&mut self, config: &Config, cell: &Cell) {
+        let (breaker, ports) = (report::name(config, cell), report::ports(cell));
+        let text = format!("{breaker}: {ports}");
+        if ports.pressing {
+            warn!("{text}");
+        } else {
+            info!("{text}");
+        }
+        self.push(EventKind::Ports { breaker, ports }, text);
+    }
+
     pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {
         let name = report::name(config, cell);
         info!(

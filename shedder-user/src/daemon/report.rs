@@ -13,8 +13,8 @@ use shedder_common::verdict::{Action, Verdict as Row, VerdictWord};
 use super::Daemon;
 use super::cells::{Cell, Cells};
 use crate::api::model::{
-    Breaker, BreakerName, Cgroup, Datagrams, InFlight, Next, Node, Numbers, Outcomes, Reason,
-    Status, Traffic, Verdict, Window,
+    Breaker, BreakerName, Cgroup, Datagrams, InFlight, Next, Node, Numbers, Outcomes, Ports,
+    Reason, Status, Traffic, Verdict, Window,
 };
 use crate::clock;
 use crate::config::Config;
@@ -52,6 +52,7 @@ pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Br
         outcomes: outcomes(&counters),
         in_flight: in_flight(&counters, &daemon.kernel.in_flight(cell.slot)),
         traffic: traffic(&counters),
+        ports: ports(cell),
         verdict: verdict(cell.published.as_ref(), &daemon.cells, daemon.verdicts_until.since(now)),
         shed_total: counters.shed(),
         burst_shed_total: counters.burst_shed,
@@ -171,6 +172,17 @@ const fn datagrams(counters: &SlotCounters) -> Datagrams {
         refused: counters.datagrams_denied,
         redirected: counters.datagrams_redirected,
         would_shed: counters.datagrams_would_shed,
+    }
+}
+
+pub(super) const fn ports(cell: &Cell) -> Ports {
+    let taken = &cell.ports;
+    Ports {
+        taken: taken.all(),
+        in_use: taken.in_use,
+        closed: taken.closed,
+        available: taken.available,
+        pressing: taken.is_pressing(),
     }
 }
 

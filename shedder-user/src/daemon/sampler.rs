@@ -37,6 +37,7 @@ pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option
         sample.rtt = new_samples(&row, &cell.seen_round_trips);
         cell.seen_round_trips = row;
     }
+    cell.ports.close(counters.time_waits.saturating_sub(cell.seen.time_waits), now);
     cell.seen = counters;
     (!sample.is_empty()).then_some(sample)
 }

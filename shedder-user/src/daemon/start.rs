@@ -13,6 +13,7 @@ use super::established::Endings;
 use super::guard::Guard;
 use super::journal::Journal;
 use super::networks::Networks;
+use super::ports::Ports;
 use super::refusals::Refusals;
 use super::{Daemon, established};
 use crate::clock;
@@ -84,6 +85,7 @@ impl Daemon {
             cells: Cells::default(),
             guard: Guard::new(cgroup2, pins),
             endings: Endings::default(),
+            ports: Ports::default(),
             journal: Journal::new(),
             jiffies_per_second,
             verdicts_until: clock::now(),

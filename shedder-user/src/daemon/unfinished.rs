@@ -32,6 +32,11 @@ impl Ring {
         self.seen != InFlightRow::CLEAR
     }
 
+    /// Handshakes open at the last look.
+    pub(super) fn connecting(&self) -> u64 {
+        self.seen.connecting()
+    }
+
     /// Begins an epoch: nothing open now will count.
     pub(super) fn forget(&mut self, row: &InFlightRow, now: Monotonic) {
         *self = Self {

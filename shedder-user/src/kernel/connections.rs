@@ -1,9 +1,11 @@
-//! The established TCP connections of some cgroups, and how to end one of them.
+//! The established TCP connections of some cgroups, how to end one of them, and the ports they are
+//! made from.
 //!
 //! Invariant: a socket that is not known to belong to one of the cgroups is never touched, and the
 //! calling thread stays in its network namespace.
 
 mod diag;
+mod local_ports;
 mod members;
 mod probe;
 
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::diag::DiagError;
+pub use self::local_ports::LocalPorts;
 pub use self::probe::Unsupported;
 
 pub(super) use self::probe::probe;
@@ -86,7 +89,8 @@ impl Connections {
     pub fn of(cgroups: &[PathBuf]) -> Self {
         let members = Members::of(cgroups);
         let mut trouble = members.trouble;
-        let namespaces = members::open(members.namespaces, &mut trouble);
+        let open = || Ok(Diag::open().map_err(DiagError::from)?);
+        let namespaces = members::in_each(members.namespaces, &mut trouble, open);
         Self { cgroups: members.cgroups, namespaces, trouble }
     }
 

@@ -31,12 +31,17 @@ pub fn of_process(pid: u32) -> io::Result<Network> {
             if own != inode {
                 move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
             }
-            cookie(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?)
+            here()
         };
         let thread = thread::Builder::new().name("namespace".to_owned());
         thread.spawn_scoped(scope, visit)?.join().unwrap_or_else(|panic| resume_unwind(panic))
     })?;
     Ok(Network { cookie, inode })
+}
+
+/// The cookie of the calling thread's network namespace.
+pub(super) fn here() -> io::Result<u64> {
+    cookie(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?)
 }
 
 /// The cookie of the network namespace a socket is in. Minimum kernel version: 5.14.

@@ -26,6 +26,7 @@ mod kinds;
 mod limits;
 mod measures;
 mod networks;
+mod ports;
 mod protocols;
 mod reuse;
 mod scene;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerName, Next, Reason, Window};
+use super::{BreakerName, Next, Ports, Reason, Window};
 
 /// One line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,15 @@ pub enum EventKind {
         destroyed: u64,
         /// Those still there; the others ended by themselves.
         left: u64,
+    },
+    /// A caller comes near the end of its local ports towards an endpoint, or no longer does.
+    Ports {
+        /// Whose, and towards what.
+        #[serde(flatten)]
+        breaker: BreakerName,
+        /// How many are taken.
+        #[serde(flatten)]
+        ports: Ports,
     },
     /// An endpoint got a breaker.
     Discovered {

@@ -15,7 +15,6 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::ConnectionsError;
-use super::diag::{Diag, DiagError};
 
 /// What there is in some cgroups.
 #[derive(Debug, Default)]
@@ -92,31 +91,35 @@ impl Members {
     }
 }
 
-/// Opens the socket table of each namespace, on a thread that ends with this function.
-pub(super) fn open(
+/// Does something in each namespace, on a thread that ends with this function.
+pub(super) fn in_each<T: Send>(
     namespaces: BTreeMap<NamespaceId, Namespace>,
     trouble: &mut Option<ConnectionsError>,
-) -> Vec<Diag> {
-    let opened = thread::scope(|scope| {
+    work: impl Fn() -> Result<T, ConnectionsError> + Send,
+) -> Vec<T> {
+    let results = thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("namespaces".to_owned())
-            .spawn_scoped(scope, || open_each(namespaces))?;
+            .spawn_scoped(scope, || visit(namespaces, work))?;
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
-    let opened: Vec<Result<Diag, ConnectionsError>> =
-        opened.unwrap_or_else(|error: io::Error| vec![Err(ConnectionsError::Thread(error))]);
-    let mut tables = Vec::new();
-    for table in opened {
-        match table {
-            Ok(table) => tables.push(table),
+    let results: Vec<Result<T, ConnectionsError>> =
+        results.unwrap_or_else(|error: io::Error| vec![Err(ConnectionsError::Thread(error))]);
+    let mut done = Vec::new();
+    for result in results {
+        match result {
+            Ok(result) => done.push(result),
             Err(error) => drop(trouble.get_or_insert(error)),
         }
     }
-    tables
+    done
 }
 
 /// Moves the calling thread.
-fn open_each(namespaces: BTreeMap<NamespaceId, Namespace>) -> Vec<Result<Diag, ConnectionsError>> {
+fn visit<T>(
+    namespaces: BTreeMap<NamespaceId, Namespace>,
+    work: impl Fn() -> Result<T, ConnectionsError>,
+) -> Vec<Result<T, ConnectionsError>> {
     let mut present = fs::metadata("/proc/thread-self/ns/net").ok().as_ref().map(id);
     namespaces
         .into_iter()
@@ -127,7 +130,7 @@ fn open_each(namespaces: BTreeMap<NamespaceId, Namespace>) -> Vec<Result<Diag, C
                     .map_err(|error| closed(&cgroup, error.into()))?;
                 present = Some(id);
             }
-            Ok(Diag::open().map_err(DiagError::from)?)
+            work()
         })
         .collect()
 }
