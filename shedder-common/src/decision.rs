@@ -2,6 +2,8 @@
 //!
 //! It fails open: whatever it cannot make sense of passes.
 
+pub mod vectors;
+
 use crate::verdict::{
     ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, errno, is_half_open,
     is_observe, is_on_burst,
@@ -87,12 +89,14 @@ pub const fn admits(turn: u64, permille: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::ops::RangeInclusive;
+
     use bytemuck::Zeroable;
     use proptest::prelude::*;
 
+    use super::vectors::{VECTORS, Vector};
     use super::*;
-    use crate::errno::Errno;
-    use crate::verdict::{Action, VerdictWord};
+    use crate::verdict::VerdictWord;
 
     /// A slot with real tokens and turns, whose daemon lives.
     #[derive(Default)]
@@ -113,8 +117,9 @@ mod tests {
         }
 
         fn take_token(&mut self, limit: u64) -> bool {
-            self.tokens += 1;
-            self.tokens <= limit
+            let is_left = self.tokens < limit;
+            self.tokens += u64::from(is_left);
+            is_left
         }
 
         fn next_turn(&mut self) -> u64 {
@@ -144,69 +149,36 @@ mod tests {
         }
     }
 
-    fn row(word: VerdictWord) -> Verdict {
-        Verdict { word: word.pack(), token_limit: 3, burst_limit: 5, ..Verdict::zeroed() }
-    }
-
-    fn open() -> VerdictWord {
-        VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..VerdictWord::allow(1) }
-    }
-
-    const REFUSED: Decision = Decision::Shed(Shed::Deny(Errno::ConnectionRefused as u8));
-
-    /// Decides `connects` times in a row.
-    fn run(word: VerdictWord, mut slot: Slot, connects: u64) -> impl Iterator<Item = Decision> {
-        let verdict = row(word);
-        (0..connects).map(move |_| decide(&verdict, &mut slot))
+    #[test]
+    fn the_vectors_hold() {
+        for vector in VECTORS {
+            let Vector { name, word, token_limit, burst_limit, counts, .. } = *vector;
+            let verdict = Verdict { word, token_limit, burst_limit, ..Verdict::zeroed() };
+            let mut slot = Slot {
+                failure_run: vector.failure_run,
+                is_abandoned: !vector.is_in_force,
+                tokens: vector.tokens_taken,
+                turns: vector.turns,
+            };
+            for (connect, decision) in vector.decisions().enumerate() {
+                assert_eq!(decide(&verdict, &mut slot), decision, "{name}, connect {connect}");
+            }
+            let (taken, turns) = (slot.tokens - vector.tokens_taken, slot.turns - vector.turns);
+            assert_eq!((taken, turns), (counts.tokens_taken, counts.turns), "{name}");
+        }
     }
 
     #[test]
     fn what_allows_asks_nothing() {
-        assert_eq!(decide(&Verdict::zeroed(), &mut Silent), Decision::Allow);
-        assert_eq!(decide(&row(VerdictWord::allow(9)), &mut Silent), Decision::Allow);
+        let words = [0, VerdictWord::allow(9).pack(), DENY];
+        for word in words.into_iter().chain(ALL_UNKNOWN) {
+            let verdict = Verdict { word, ..Verdict::zeroed() };
+            assert_eq!(decide(&verdict, &mut Silent), Decision::Allow, "{word:#b}");
+        }
     }
 
-    #[test]
-    fn open_sheds_until_it_is_abandoned() {
-        assert!(run(open(), Slot::default(), 3).all(|d| d == REFUSED));
-        let abandoned = Slot { is_abandoned: true, ..Slot::default() };
-        assert!(run(open(), abandoned, 3).all(|d| d == Decision::AllowExpired));
-    }
-
-    #[test]
-    fn a_burst_sheds_from_its_limit_on() {
-        let on_burst = VerdictWord { on_burst: true, ..open() };
-        let after = |failure_run| Slot { failure_run, ..Slot::default() };
-        assert!(run(on_burst, after(4), 3).all(|d| d == Decision::Allow));
-        assert!(run(on_burst, after(5), 3).all(|d| d == REFUSED));
-        let abandoned = Slot { is_abandoned: true, ..after(5) };
-        assert!(run(on_burst, abandoned, 3).all(|d| d == Decision::AllowExpired));
-        let without_limit = Verdict { burst_limit: 0, ..row(on_burst) };
-        assert_eq!(decide(&without_limit, &mut after(u64::MAX)), Decision::Allow);
-    }
-
-    #[test]
-    fn observe_lets_everything_through_and_says_what_it_would_do() {
-        let word = VerdictWord { observe: true, action: Action::Delay(20), ..open() };
-        let mut decisions = run(word, Slot::default(), 3);
-        assert!(decisions.all(|d| d == Decision::Observe(Shed::Delay(20))));
-    }
-
-    #[test]
-    fn half_open_admits_exactly_its_tokens() {
-        let word = VerdictWord { half_open: true, action: Action::Redirect(4), ..open() };
-        let run = |connects| run(word, Slot::default(), connects);
-        assert_eq!(run(64).filter(|d| *d == Decision::Probe).count(), 3);
-        assert_eq!(run(4).last(), Some(Decision::Shed(Shed::Redirect(4))));
-    }
-
-    #[test]
-    fn unknown_words_allow() {
-        let unknown = Verdict { word: 0b111, ..Verdict::zeroed() };
-        assert_eq!(decide(&unknown, &mut Silent), Decision::Allow);
-        let no_errno = Verdict { word: DENY, ..Verdict::zeroed() };
-        assert_eq!(decide(&no_errno, &mut Silent), Decision::Allow);
-    }
+    /// Actions that no word has.
+    const ALL_UNKNOWN: RangeInclusive<u64> = REDIRECT + 1..=ACTION_MASK;
 
     proptest! {
         #[test]

@@ -114,20 +114,21 @@ impl VerdictWord {
     }
 
     /// The packed form. An `admit_permille` over 1000 becomes 1000.
-    pub fn pack(self) -> u64 {
+    pub const fn pack(self) -> u64 {
         let (code, argument, errno) = match self.action {
             Action::Allow => (ALLOW, 0, 0),
             Action::Deny(errno) => (DENY, 0, errno as u64),
-            Action::Delay(milliseconds) => (DELAY, u64::from(milliseconds), 0),
-            Action::Redirect(target) => (REDIRECT, u64::from(target), 0),
+            Action::Delay(milliseconds) => (DELAY, milliseconds as u64, 0),
+            Action::Redirect(target) => (REDIRECT, target as u64, 0),
         };
-        code | u64::from(self.observe) << OBSERVE_SHIFT
-            | u64::from(self.half_open) << HALF_OPEN_SHIFT
-            | u64::from(self.on_burst) << BURST_SHIFT
+        let admit_permille = if self.admit_permille > 1000 { 1000 } else { self.admit_permille };
+        code | (self.observe as u64) << OBSERVE_SHIFT
+            | (self.half_open as u64) << HALF_OPEN_SHIFT
+            | (self.on_burst as u64) << BURST_SHIFT
             | errno << ERRNO_SHIFT
-            | u64::from(self.admit_permille.min(1000)) << ADMIT_SHIFT
+            | (admit_permille as u64) << ADMIT_SHIFT
             | argument << ARGUMENT_SHIFT
-            | u64::from(self.epoch) << EPOCH_SHIFT
+            | (self.epoch as u64) << EPOCH_SHIFT
     }
 
     /// The meaning of a packed word; nothing when no such word is ever published.

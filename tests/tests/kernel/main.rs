@@ -10,6 +10,7 @@ mod budget;
 mod bursts;
 mod control;
 mod death;
+mod decision;
 mod endings;
 mod established;
 mod evidence;
