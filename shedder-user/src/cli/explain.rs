@@ -120,7 +120,7 @@ fn line(refusal: &Refusal) -> String {
     };
     let reason = refusal.reason.as_ref().map_or_else(String::new, |r| format!(": {}", r.text));
     let bound = refusal.source.as_ref().map_or_else(String::new, |at| format!(" from {at}"));
-    let by = if refusal.protocol == "udp" { " by UDP" } else { "" };
+    let by = if refusal.transport == "udp" { " by UDP" } else { "" };
     let cgroup = refusal.cgroup.as_deref().unwrap_or("a cgroup it has left by ending");
     format!(
         "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}{}{by}, because {cause}{reason}\n",

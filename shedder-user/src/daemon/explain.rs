@@ -100,7 +100,7 @@ impl Daemon {
             service,
             endpoint,
             network,
-            protocol: if record.key.protocol == PROTOCOL_UDP { "udp" } else { "tcp" }.to_owned(),
+            transport: if record.key.protocol == PROTOCOL_UDP { "udp" } else { "tcp" }.to_owned(),
             errno: Errno::ALL
                 .into_iter()
                 .find(|errno| *errno as u8 == record.errno)

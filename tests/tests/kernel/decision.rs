@@ -34,7 +34,7 @@ fn the_programs_decide_as_the_vectors_say() {
     let mut kernel = Kernel::load(&options).expect("root may load them");
     let hierarchy = Cgroup2::find().expect("there is one");
     let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
-    let needs = Needs { packets: true, peer_names: false };
+    let needs = Needs { packets: true, ..Needs::default() };
     let row = CallerRow { id: CALLER, asks: 0 };
     let _attachment = kernel.attach(guarded, row, needs, None).expect("root may attach them");
     let per_second = kernel.jiffies_per_second().expect("it can be measured");
@@ -42,7 +42,8 @@ fn the_programs_decide_as_the_vectors_say() {
     // Redirects name a slot, and those are given out in their order.
     let siblings: Vec<Backend> = (0..=SIBLING).map(|_| backend(Behaviour::Healthy)).collect();
     for (index, sibling) in (0..).zip(&siblings) {
-        let slot = kernel.add_slot(EndpointKey::new(CALLER, sibling.addr())).expect("one is free");
+        let slot =
+            kernel.add_slot(EndpointKey::new(CALLER, sibling.addr()), now()).expect("one is free");
         assert_eq!(slot.slot, index);
     }
     let sibling = siblings.last().expect("there are some").addr();
@@ -60,7 +61,7 @@ impl Scene {
     fn hold_to(&mut self, vector: &Vector) {
         let backend = backend(Behaviour::Healthy);
         let key = EndpointKey::new(CALLER, backend.addr());
-        let slot = self.kernel.add_slot(key).expect("one is free");
+        let slot = self.kernel.add_slot(key, now()).expect("one is free");
         self.prepare(vector, slot, &backend);
         let before = self.kernel.counters(slot);
         let state = (before.failure_run, before.tokens_taken, before.turns);

@@ -189,5 +189,5 @@ fn wait_until_shed(caller: &mut Caller, endpoint: SocketAddr) {
     });
 }
 
-/// Records of 56 bytes with a head of 8 in 256 KiB, less the one that would make full look empty.
-const EVENTS_OF_THE_RING: u64 = 4_095;
+/// Records of 64 bytes with a head of 8 in 256 KiB, whole ones.
+const EVENTS_OF_THE_RING: u64 = 3_640;

@@ -282,8 +282,8 @@ fn a_refused_datagram_is_explained() {
     let pid = caller.pid().to_string();
     let told = crate::explain::explain(&daemon, &["--pid", &pid], 2);
     // A process that was told of for a datagram is told of for its connect all the same.
-    let protocols: Vec<&str> = told.refusals.iter().map(|told| told.protocol.as_str()).collect();
-    assert_eq!(protocols, ["tcp", "udp"], "newest first");
+    let transports: Vec<&str> = told.refusals.iter().map(|told| told.transport.as_str()).collect();
+    assert_eq!(transports, ["tcp", "udp"], "newest first");
     assert_eq!(told.refusals[1].refused, 1);
     let text = daemon.succeed(&["explain", "--pid", &pid]).expect("it answers");
     for part in [

@@ -59,7 +59,7 @@ pub struct Refusal {
     pub network: Option<String>,
     /// `tcp`, or `udp` for a datagram or the connect of a UDP socket.
     #[serde(default)]
-    pub protocol: String,
+    pub transport: String,
     /// The error the call returned.
     pub errno: String,
     /// `open`, `no_token` (half-open, every probe was taken), `not_its_turn` (only a share goes through)
