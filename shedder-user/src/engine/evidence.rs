@@ -172,6 +172,29 @@ mod tests {
         assert!(is_well(0, 0));
     }
 
+    #[test]
+    fn each_count_may_be_saturated() {
+        let counts: [fn(&mut Counts) -> &mut u64; 10] = [
+            |counts| &mut counts.connects,
+            |counts| &mut counts.shed,
+            |counts| &mut counts.successes,
+            |counts| &mut counts.refused,
+            |counts| &mut counts.timed_out,
+            |counts| &mut counts.unreachable,
+            |counts| &mut counts.reset,
+            |counts| &mut counts.errored,
+            |counts| &mut counts.segments,
+            |counts| &mut counts.retransmits,
+        ];
+        for count in counts {
+            let mut one = Counts::default();
+            *count(&mut one) = u64::MAX - 1;
+            assert!(!one.is_saturated(), "{one:?}");
+            *count(&mut one) = u64::MAX;
+            assert!(one.is_saturated(), "{one:?}");
+        }
+    }
+
     /// A run that stands as it stood is no news.
     #[test]
     fn a_sample_without_news_is_empty() {

@@ -269,6 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn each_rule_has_a_place_in_the_memory() {
+        let mut memory = Memory::default();
+        let mut place = 0;
+        *memory.entry(&mut place) = Remembered::Streak(Streak { held: 7, counted: at(0) });
+        assert!(matches!(memory.entry(&mut place), Remembered::Nothing));
+        assert_eq!((place, memory.heap_bytes()), (2, 2 * size_of::<Remembered>()));
+        memory.clear();
+        assert_eq!(memory.heap_bytes(), 0);
+        assert!(matches!(memory.entry(&mut 0), Remembered::Nothing));
+    }
+
+    #[test]
+    fn responses_are_called_as_in_policy_files() {
+        let all = [Response::Alarm, Response::Throttle, Response::Open];
+        assert_eq!(all.map(Response::name), ["alarm", "throttle", "open"]);
+    }
+
+    #[test]
     fn looks_closer_than_the_period_count_once() {
         let second = Duration::from_secs(1);
         let looks: Vec<_> = (10..=30).map(|tenth| (tenth * 100, true)).collect();

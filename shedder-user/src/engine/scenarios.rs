@@ -16,6 +16,7 @@ use super::{
 
 mod boundaries;
 mod brakes;
+mod bursts;
 mod recovery;
 mod safety;
 mod states;

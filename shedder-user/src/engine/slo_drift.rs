@@ -137,6 +137,28 @@ mod tests {
         assert!((fresh - 300.0).abs() < 1e-9);
     }
 
+    /// The greatest latency caps it, and a drift comes on top.
+    #[test]
+    fn the_limit_is_the_threshold_and_the_drift() {
+        let rule = DriftRule::default();
+        let mut drift = SloDrift::default();
+        assert_eq!(drift.limit(200.0, 180.0, &rule), None);
+        drift.follow(300.0, 900.0, 200.0, &rule);
+        let limits = [180.0, 100.0].map(|max| drift.limit(200.0, max, &rule));
+        let near = |limit: Option<f64>, wanted: f64| (limit.unwrap() - wanted).abs() < 1e-9;
+        assert!(near(limits[0], 270.0 * 1.15) && near(limits[1], 200.0 * 1.15), "{limits:?}");
+    }
+
+    #[test]
+    fn from_nothing_nothing_drifts() {
+        let rule = DriftRule::default();
+        let at = |minutes| Monotonic::default().plus(rule.recalibrate * minutes);
+        let mut drift = SloDrift::default();
+        assert!(!drift.recalibrate(0.0, &rule, at(0)));
+        assert!(!drift.recalibrate(5.0, &rule, at(1)));
+        assert!(drift.recalibrate(9.0, &rule, at(2)));
+    }
+
     #[test]
     fn it_follows_once_a_second() {
         let mut drift = SloDrift::default();

@@ -53,7 +53,9 @@ mod tests {
         let at = |seconds: u64| Monotonic::from_nanos(seconds * 1_000_000_000);
         let mut tally = Tally::new(Duration::from_mins(1));
         tally.add([10, 1], at(0));
-        tally.add([20, 2], at(30));
+        tally.add([15, 1], at(30));
+        tally.add([5, 1], at(31));
+        assert_eq!(tally.slices.len(), 2);
         assert_eq!(tally.sums(at(50)), [30, 3]);
         assert_eq!(tally.sums(at(70)), [20, 2]);
         assert_eq!(tally.sums(at(200)), [0, 0]);

@@ -182,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn one_failure_of_one_is_all_of_them() {
+        assert_eq!(certain(1.0, 0.0), Some(1));
+        assert_eq!(certain(1.0, 1.96), None);
+        assert_eq!(certain(0.5, 1.96), Some(4));
+    }
+
+    #[test]
     fn a_window_needs_its_share_of_time() {
         assert_eq!(best(&Rule::One(share(0.5, 0.0, 10))), Some((5_000, 20)));
         assert_eq!(best(&Rule::One(share(0.6, 0.0, 60))), Some((36_000, 20)));

@@ -397,6 +397,20 @@ mod tests {
         assert_eq!(check(cross), "recovery.reopen");
     }
 
+    /// What only some rules need is asked of the kernel only for them.
+    #[test]
+    fn a_policy_says_what_it_needs() {
+        let signals = [Signal::Connect, Signal::Response, Signal::Rtt];
+        let policies = signals.map(|signal| {
+            let second = Duration::from_secs(1);
+            scenarios::policy(vec![scenarios::quantile(signal, 990, second, 10)])
+        });
+        assert_eq!(policies.each_ref().map(Policy::needs_round_trips), [false, false, true]);
+        let refused = policies.map(|policy| Policy { answers: false, ..policy }.try_new().err());
+        let needs = InvalidPolicy::NeedsAnswers { field: "trip.latency" };
+        assert_eq!(refused, [None, Some(needs), None]);
+    }
+
     #[test]
     fn a_policy_needs_rules_and_compares_endpoints_by_one_of_them() {
         let check = |trip| Policy { trip, ..policy() }.try_new().map(drop);

@@ -421,3 +421,19 @@ fn flapping_is_no_false_refusal() {
     }
     assert!(!stage.log.contains("notice"), "{}", stage.log);
 }
+
+/// What a breaker takes by itself, and with a window full of answers of many lengths.
+#[test]
+fn memory_is_taken_as_it_is_needed() {
+    let mut stage = Stage::new(&policy(vec![failure_share(0.5, 1.96, 1)]), &[(0, 0, 0)]);
+    let bytes = |stage: &Stage| stage.engine.bytes(CELL).expect("it exists");
+    let idle = bytes(&stage);
+    assert!((320..=512).contains(&idle), "{idle}");
+    let each =
+        |second: u64| format!("{0} slow {1} 5\n{0} connect {1} 5\n", second * 1_000, second + 1);
+    stage.play(&(0..20).map(each).collect::<String>());
+    let busy = bytes(&stage);
+    // Twenty lengths, each twice: in the slices of ten seconds and in their sums.
+    assert!((4_000..=4_500).contains(&busy), "{busy}");
+    assert_eq!(stage.engine.bytes(CellId(1)), None);
+}

@@ -300,3 +300,19 @@ fn a_frozen_ramp_reopens_when_only_failures_are_left() {
     stage.play("14000 .");
     assert!(stage.log.contains("recovering -> open, level 2"), "{}", stage.log);
 }
+
+/// As long as a rule holds it is not calm, even where nothing would have to be shed.
+#[test]
+fn a_throttled_endpoint_does_not_close_while_its_rule_holds() {
+    let mut policy = policy(vec![]);
+    policy.trip = vec![TripRule {
+        response: Response::Throttle,
+        ..TripRule::opens(Rule::One(failure_share(0.2, 0.0, 10)))
+    }];
+    let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
+    stage.play("0..60000/1000 mixed 7 3");
+    assert_eq!(stage.log.lines().count(), 1, "{}", stage.log);
+    assert!(stage.log.contains("closed -> throttled"), "{}", stage.log);
+    stage.play("61000..90000/1000 ok 10");
+    assert!(stage.log.contains("throttled -> closed"), "{}", stage.log);
+}

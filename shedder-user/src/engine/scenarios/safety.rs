@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Response, State};
+use crate::engine::State;
 
-fn guarded() -> Policy {
+pub(super) fn guarded() -> Policy {
     let mut policy = policy(vec![Strategy::Consecutive { failures: 5 }]);
     policy.open.base = Duration::from_mins(10);
     policy.open.max = Duration::from_mins(10);
@@ -17,7 +17,7 @@ fn guarded() -> Policy {
 
 const FIVE: [(u32, u32, u32); 5] = [(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 0, 3), (0, 0, 4)];
 
-fn all_in_use(cells: usize) -> String {
+pub(super) fn all_in_use(cells: usize) -> String {
     let lines: Vec<String> = (0..cells).map(|cell| format!("0 c{cell} ok 10\n")).collect();
     lines.concat()
 }
@@ -302,6 +302,25 @@ fn panic_lets_everything_through() {
     assert_eq!(stage.admitted(0, 1_000), 0);
 }
 
+/// In a panic nothing is left to count either: neither probes nor a share.
+#[test]
+fn panic_leaves_neither_tokens_nor_shares() {
+    let mut policy = guarded();
+    policy.safety.max_open_percent = 100;
+    policy.safety.panic_percent = Some(60);
+    policy.open.base = Duration::from_secs(1);
+    let mut stage = Stage::new(&policy, &FIVE);
+    stage.play(&format!("{}100 c0 fail 5\n 1200 c0 probe 3 2 0", all_in_use(5)));
+    let kept = |stage: &Stage, cell, time| {
+        let directive = stage.engine.directive(CellId(cell), at(time)).expect("it exists");
+        (directive.tokens, directive.admit_permille)
+    };
+    assert!(kept(&stage, 0, 1_300).1 > 0, "it recovers");
+    stage.play("1300 c1 fail 5\n 1300 c2 fail 5\n 1300 c3 fail 5\n 2400 .");
+    assert!(stage.log.contains("shedding protects nobody"), "{}", stage.log);
+    assert_eq!([0, 1].map(|cell| kept(&stage, cell, 2_400)), [(None, 0), (None, 0)]);
+}
+
 /// A policy that knows no panic ends the panic of the one before it.
 #[test]
 fn panic_ends_with_the_policy_that_asked_for_it() {
@@ -331,68 +350,23 @@ fn breakers_meet_only_in_their_group() {
     );
 }
 
-/// Failures in a row from which on the kernel sheds by itself.
-fn burst_limit(stage: &Stage, cell: u32, time: u64) -> Option<u32> {
-    stage.engine.directive(CellId(cell), at(time))?.burst_limit
-}
-
-/// The kernel sheds a burst before it is told to, where opening is what would follow.
+/// A breaker that is gone no longer counts, neither as one of the service nor as a witness.
 #[test]
-fn a_burst_is_shed_at_once_where_it_would_open() {
-    let mut stage = Stage::new(&guarded(), &[(0, 0, 0), (0, 0, 1)]);
-    stage.play("0 .");
-    assert_eq!(burst_limit(&stage, 0, 0), None, "nobody knows yet that it is not alone");
-    stage.play("100 c0 ok 10\n 100 c1 ok 10\n 1200 .");
-    assert_eq!(burst_limit(&stage, 0, 1_200), Some(5));
-    stage.play("1300 c1 fail 5");
-    assert_eq!(burst_limit(&stage, 0, 1_300), None, "no more of them may open");
-    assert!(stage.engine.directive(CellId(1), at(1_300)).expect("it exists").sheds());
-}
+fn a_breaker_that_is_gone_does_not_count() {
+    let mut stage = Stage::new(&guarded(), &FIVE);
+    stage.play(&format!("{}100 c1 fail 5\n 110 c2 fail 5\n 120 .", all_in_use(5)));
+    stage.log.clear();
+    stage.engine.remove(CellId(1));
+    // One of four is open, and two may be.
+    stage.play("130 c3 fail 5");
+    stage.expect("130 c3 closed -> open, level 1: 5 failures in a row (limit 5)");
 
-#[test]
-fn a_burst_is_left_to_the_engine_where_it_might_not_open() {
-    let in_use = "0 c0 ok 10\n 0 c1 ok 10\n 1100 .";
-    let limit = |policy: &Policy, timeline: &str, time| {
-        let mut stage = Stage::new(policy, &[(0, 0, 0), (0, 0, 1)]);
-        stage.play(timeline);
-        burst_limit(&stage, 0, time)
-    };
-    assert_eq!(limit(&guarded(), in_use, 1_100), Some(5));
-    let mut throttles = guarded();
-    throttles.trip[0].response = Response::Throttle;
-    assert_eq!(limit(&throttles, in_use, 1_100), None, "the rule does not open");
-    let mut in_part = guarded();
-    let five = Rule::One(Strategy::Consecutive { failures: 5 });
-    in_part.trip = vec![TripRule::opens(Rule::All(vec![five.clone(), five]))];
-    assert_eq!(limit(&in_part, in_use, 1_100), None, "the run is not all it takes");
-    let busy = "0 c0 ok 999\n 0 c1 ok 10\n 1100 c0 ok 1";
-    assert_eq!(limit(&guarded(), busy, 1_100), None, "among so many a run may be chance");
-    let held = format!("{in_use}\n 1200 hold 60000");
-    assert_eq!(limit(&guarded(), &held, 1_200), None, "an operator holds it closed");
-    let mut observing = guarded();
-    observing.mode = Mode::Observe;
-    assert_eq!(limit(&observing, in_use, 1_100), Some(5), "it counts what would be shed");
-}
-
-/// When one more bad service would make the node itself suspect, its bursts are left to the engine.
-#[test]
-fn a_burst_that_would_make_the_node_suspect_is_not_shed() {
-    let mut policy = guarded();
-    policy.safety.lone = Lone::Open;
-    let places = [(0, 0, 0), (0, 1, 1), (0, 2, 2), (0, 3, 3)];
-    let mut stage = Stage::new(&policy, &places);
-    stage.play(&format!("{}100 c3 fail 5\n 1200 .", all_in_use(4)));
-    assert_eq!(burst_limit(&stage, 0, 1_200), None, "two of four would be bad");
-    stage.play("12000 c0 ok 1\n 12000 c1 ok 1\n 12000 c2 ok 1\n 13100 .");
-    assert_eq!(burst_limit(&stage, 0, 13_100), Some(5), "the other has been bad for long");
-}
-
-/// What is reckoned once a second holds for that second, whatever falls out of use meanwhile.
-#[test]
-fn a_burst_is_left_to_the_engine_before_its_endpoint_is_alone() {
-    let mut stage = Stage::new(&guarded(), &[(0, 0, 0), (0, 0, 1)]);
-    stage.play("0 c0 ok 10\n 0 c1 ok 10\n 58500 c0 ok 1\n 58600 .");
-    assert_eq!(burst_limit(&stage, 0, 58_600), Some(5));
-    stage.play("59700 .");
-    assert_eq!(burst_limit(&stage, 0, 60_100), None, "the other was last in use a minute ago");
+    // Those that are left are witnesses as before.
+    let callers = [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1), (2, 0, 0), (2, 0, 1)];
+    let mut stage = Stage::new(&guarded(), &callers);
+    stage.play(&format!("{}100 c0 fail 5", all_in_use(6)));
+    stage.engine.remove(CellId(4));
+    stage.log.clear();
+    stage.play("20200 c2 fail 5");
+    assert!(stage.log.contains("2 callers see it fail"), "{}", stage.log);
 }

@@ -235,6 +235,14 @@ fn dual_and() {
     assert!(both.contains("attempts failed in 10s") && both.contains(", and p90 of"), "{both}");
 }
 
+/// Without confidence a window is as long as it says, however little there is in it.
+#[test]
+fn a_plain_share_does_not_look_back_further() {
+    let slow_trickle = "0 fail 1\n 12000 fail 1\n 24000 fail 1\n 36000 fail 1\n 48000 fail 1";
+    stays_closed(vec![failure_share(0.5, 0.0, 3)], slow_trickle);
+    opens(vec![failure_share(0.5, 1.96, 1)], slow_trickle, "closed -> open");
+}
+
 /// ST-5: two trips shrink the window (S2.28).
 #[test]
 fn trips_shrink_the_window() {
@@ -275,6 +283,17 @@ fn p95_rise() {
         "closed -> open, level 1: p95 of",
     );
     stays_closed(rise(), "0..120000/100 slow 50 10\n 120100..130000/100 slow 54 10");
+    // A few looks at many answers teach as much as many looks at a few.
+    opens(
+        rise(),
+        "0..60000/5000 slow 50 100\n 61000..66000/100 slow 80 100",
+        "closed -> open, level 1: p95 of",
+    );
+    // What rises slowly is learned along with it, and each step is healthy for itself.
+    stays_closed(
+        rise(),
+        "0..120000/100 slow 50 10\n 120100..300000/100 slow 57 10\n 300100..480000/100 slow 65 10",
+    );
     // Nothing is judged before something is known.
     stays_closed(rise(), "0..20000/100 slow 50 10\n 20100..30000/100 slow 900 10");
 }
@@ -312,6 +331,17 @@ fn slo_drift() {
     };
     opens(drift(), "0..60000/100 slow 100 10\n 60100..70000/100 slow 900 10", "p99.9 of the last");
     stays_closed(drift(), "0..60000/100 slow 150 10\n 60100..120000/100 slow 180 10");
+    // What rises little by little is followed in health, and not while calls fail.
+    let rising = |also: &str| {
+        let second = |second: u64| {
+            let (from, latency) = (60_000 + second * 1_000, 300 + second * 5);
+            format!("{from}..{}/100 slow {latency} 30\n{from} {also}\n", from + 900)
+        };
+        let rise: String = (0..40).map(second).collect();
+        format!("0..59900/100 slow 300 30\n{rise}")
+    };
+    stays_closed(drift(), &rising("."));
+    opens(drift(), &rising("fail 60"), "p99.9 of the last");
 }
 
 /// ST-8: availability, latency or errors send to the backup; five good heartbeats return (S3.53).
@@ -380,7 +410,11 @@ fn surge() {
         vec![Strategy::Surge { times: 4.0, min_failures: 10, learn: QUICK, window: TEN_SECONDS }]
     };
     let usual = "0..120000/1000 ok 50\n 500..120000/1000 fail 1";
-    opens(surge(), &format!("{usual}\n 120100..121000/100 fail 6"), "failures in 10s:");
+    opens(
+        surge(),
+        &format!("{usual}\n 120100..121000/100 fail 6"),
+        "failures in 10s: 3.90 a second, usual are 0.9",
+    );
     stays_closed(surge(), &format!("{usual}\n 120100..121000/100 fail 1"));
 }
 

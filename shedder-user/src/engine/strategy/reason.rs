@@ -349,6 +349,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn reasons_are_called_as_in_policy_files() {
+        let run = Reason::Consecutive { failures: 5, limit: 5 };
+        let lasting = Reason::Lasting {
+            reason: Box::new(run.clone()),
+            evaluations: 3,
+            every: Duration::ZERO,
+        };
+        let all = Reason::All(vec![run.clone()]);
+        let in_flight = Reason::InFlight { in_flight: 9, limit: 8 };
+        let names = [run, lasting, all, in_flight].map(|reason| reason.strategy());
+        assert_eq!(names, ["consecutive", "consecutive", "all", "in_flight"]);
+    }
+
+    #[test]
     fn reasons_read_as_sentences() {
         let reason = Reason::Latency {
             signal: Signal::Response,

@@ -132,6 +132,13 @@ mod tests {
     use super::super::{Span, Window};
     use super::*;
 
+    #[test]
+    fn one_bucket_too_full_is_enough() {
+        let mut sums = Sums::new();
+        assert!(!add(&mut sums, &vec![(1, u32::MAX - 1), (2, 1)]));
+        assert!(add(&mut sums, &vec![(1, 1), (2, 1)]));
+    }
+
     fn spans() -> impl Strategy<Value = Span> {
         prop_oneof![
             (100_u64..30_000).prop_map(|span| Span::Time(Duration::from_millis(span))),
