@@ -1,8 +1,8 @@
 //! What the first bytes of an answer say about the endpoint, where its protocol is named: the same
 //! function in the kernel and on the host.
 //!
-//! Only what an endpoint says of itself is held against it. An error the caller brought upon itself, a
-//! redirection, and whatever is not understood say nothing.
+//! Only what an endpoint says of itself is held against it, unless the policy wants every error. A
+//! redirection and whatever is not understood say nothing.
 
 /// A protocol whose answers can be read in plain text. Its number is that of
 /// [`crate::verdict::Verdict::protocol`], where zero is none.
@@ -32,7 +32,28 @@ impl Protocol {
             Self::Postgres => "postgres",
         }
     }
+
+    /// As [`crate::verdict::Verdict::protocol`] has it.
+    pub const fn code(self, errors: Errors) -> u16 {
+        match errors {
+            Errors::Server => self as u16,
+            Errors::All => self as u16 | ALL_ERRORS,
+        }
+    }
 }
+
+/// Which errors an endpoint is held responsible for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Errors {
+    /// Those that say that it cannot serve.
+    #[default]
+    Server,
+    /// Those, and what may well be a mistake of the caller.
+    All,
+}
+
+/// Set in [`crate::verdict::Verdict::protocol`]: every error is a failure.
+const ALL_ERRORS: u16 = 1 << 8;
 
 /// The first bytes of an answer; zeros behind its end.
 pub type Start = [u8; START];
@@ -48,11 +69,12 @@ pub fn is_failure(protocol: u16, start: &Start) -> bool {
     const REDIS: u16 = Protocol::Redis as u16;
     const MYSQL: u16 = Protocol::Mysql as u16;
     const POSTGRES: u16 = Protocol::Postgres as u16;
-    match protocol {
+    let all = protocol & ALL_ERRORS != 0;
+    match protocol & !ALL_ERRORS {
         HTTP1 => is_http1_failure(start),
-        REDIS => is_redis_failure(start),
-        MYSQL => is_mysql_failure(start),
-        POSTGRES => is_postgres_failure(start),
+        REDIS => is_redis_error(start) && (all || is_redis_failure(start)),
+        MYSQL => is_mysql_error(start) && (all || is_mysql_failure(start)),
+        POSTGRES => is_postgres_error(start) && (all || is_postgres_failure(start)),
         _ => false,
     }
 }
@@ -80,11 +102,21 @@ const fn is_http1_failure(start: &Start) -> bool {
     )
 }
 
+/// An error, but no redirection to another node of a cluster.
+#[inline(always)]
+const fn is_redis_error(start: &Start) -> bool {
+    let [b'-', text @ ..] = start else { return false };
+    !matches!(
+        text,
+        [b'M', b'O', b'V', b'E', b'D', b' ', ..] | [b'A', b'S', b'K', b' ', ..] | [0, ..]
+    )
+}
+
 /// The code words of a server that cannot serve. `ERR` is the word for most mistakes of a caller, so of
 /// it only two texts count: of a server that takes no more clients, and of a proxy without its server.
 #[inline(always)]
 const fn is_redis_failure(start: &Start) -> bool {
-    let [b'-', text @ ..] = start else { return false };
+    let [_, text @ ..] = start;
     matches!(text, [b'B', b'U', b'S', b'Y', b' ', ..] | [b'O', b'O', b'M', b' ', ..])
         || matches!(
             text.first_chunk(),
@@ -102,11 +134,16 @@ const fn is_redis_failure(start: &Start) -> bool {
         )
 }
 
-/// An error packet, whose length tells it from encrypted bytes, with the number of a server that cannot
-/// serve.
+/// An error packet, whose length tells it from encrypted bytes.
+#[inline(always)]
+const fn is_mysql_error(start: &Start) -> bool {
+    matches!(start, [_, 0..=3, 0, _, 0xff, ..])
+}
+
+/// The number of a server that cannot serve.
 #[inline(always)]
 const fn is_mysql_failure(start: &Start) -> bool {
-    let [_, 0..=3, 0, _, 0xff, low, high, ..] = *start else { return false };
+    let [_, _, _, _, _, low, high, ..] = *start;
     matches!(
         u16::from_le_bytes([low, high]),
         // The disk is full, memory or threads are short, the storage fails.
@@ -122,11 +159,16 @@ const fn is_mysql_failure(start: &Start) -> bool {
     )
 }
 
-/// An error whose code, the field `C`, is of a class about the server. It stands behind one or two
+/// An error, of whatever severity.
+#[inline(always)]
+const fn is_postgres_error(start: &Start) -> bool {
+    matches!(start, [b'E', 0, 0, _, _, b'S', ..])
+}
+
+/// A code, the field `C`, of a class about the server. It stands behind one or two
 /// severities of five bytes at least, of which the first is translated.
 #[inline(always)]
 fn is_postgres_failure(start: &Start) -> bool {
-    let [b'E', 0, 0, _, _, b'S', ..] = *start else { return false };
     let mut fields = start.windows(7).skip(11);
     let Some([_, _, code @ ..]) = fields.find(|field| field.starts_with(b"\0C")) else {
         return false;
@@ -259,6 +301,27 @@ mod tests {
         assert!(!fails(Protocol::Postgres, b"Z\0\0\0\x05I"));
         assert!(!fails(Protocol::Postgres, b"N\0\0\0\x41SNOTICE\0VNOTICE\0C53300\0Mtext\0\0"));
         assert!(!fails(Protocol::Postgres, b"E"));
+    }
+
+    #[test]
+    fn every_error_counts_where_that_is_wanted() {
+        let fails = |protocol: Protocol, answer: &[u8]| {
+            is_failure(protocol.code(Errors::All), &start(answer))
+        };
+        assert!(fails(Protocol::Redis, b"-ERR unknown command 'FOO'\r\n"));
+        assert!(fails(Protocol::Redis, b"-WRONGTYPE Operation against a key\r\n"));
+        assert!(fails(Protocol::Mysql, &mysql(23, 1064)));
+        assert!(fails(Protocol::Postgres, &postgres("ERROR", "42601")));
+        assert!(fails(Protocol::Http1, b"HTTP/1.1 503\r\n"));
+        // Neither good answers, nor redirections, nor what is cut short.
+        assert!(!fails(Protocol::Redis, b"+OK\r\n"));
+        assert!(!fails(Protocol::Redis, b"-MOVED 3999 127.0.0.1:6381\r\n"));
+        assert!(!fails(Protocol::Redis, b"-ASK 3999 127.0.0.1:6381\r\n"));
+        assert!(!fails(Protocol::Redis, b"-"));
+        assert!(!fails(Protocol::Mysql, b"\x07\0\0\x01\0\0\0\x02\0\0\0"));
+        assert!(!fails(Protocol::Mysql, &mysql(0x3_0317, 1064)), "TLS");
+        assert!(!fails(Protocol::Postgres, b"Z\0\0\0\x05I"));
+        assert!(!fails(Protocol::Http1, b"HTTP/1.1 404 Not Found\r\n"));
     }
 
     #[test]

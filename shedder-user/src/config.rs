@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shedder_common::protocol::Protocol;
+use shedder_common::protocol::{Errors, Protocol};
 
 use crate::engine::{NodeRules, Policy};
 
@@ -92,6 +92,15 @@ pub struct Service {
     pub udp: bool,
     /// By which answers that say that the endpoint failed are known; nothing: answers are not read.
     pub protocol: Option<Protocol>,
+    /// Which errors in such answers count.
+    pub errors: Errors,
+}
+
+impl Service {
+    /// The protocol and which errors count, as the kernel is told.
+    pub fn protocol_code(&self) -> u16 {
+        self.protocol.map_or(0, |protocol| protocol.code(self.errors))
+    }
 }
 
 /// The rules that hold between one caller and one service.

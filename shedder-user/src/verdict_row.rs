@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use shedder_common::protocol::Protocol;
 use shedder_common::time::nanos;
 use shedder_common::verdict::{Action, MEASURE_CONNECTS_ONLY, MEASURE_RTT, Verdict, VerdictWord};
 
@@ -15,7 +14,7 @@ pub(crate) struct Tenant<'a> {
     /// Its rules.
     pub(crate) policy: &'a Policy,
     /// Whose answers are read; nothing when none are.
-    pub(crate) protocol: Option<Protocol>,
+    pub(crate) protocol: u16,
     /// The tenancy of the slot.
     pub(crate) generation: u32,
     /// Jiffies in a second; nothing when no policy holds connects.
@@ -62,7 +61,7 @@ pub(crate) fn row(
         hold_jitter_jiffies: hold.jitter_jiffies,
         measure: measure(policy),
         datagrams: tenant.udp.into(),
-        protocol: tenant.protocol.map_or(0, |protocol| protocol as u16),
+        protocol: tenant.protocol,
     }
 }
 

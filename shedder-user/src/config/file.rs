@@ -63,6 +63,7 @@ pub(super) struct Service {
     #[serde(default)]
     pub(super) udp: bool,
     pub(super) protocol: Option<At<Spoken>>,
+    pub(super) errors: Option<At<Counted>>,
 }
 
 with_rules!(table_with_rules! {
@@ -74,6 +75,18 @@ with_rules!(table_with_rules! {
         preset: Option<Text>,
         target: Option<Time>,
     }
+});
+
+/// Which errors count: [`shedder_common::protocol::Errors`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counted {
+    Server,
+    All,
+}
+
+words!("choice of errors", Counted {
+    "server" => Self::Server,
+    "all" => Self::All,
 });
 
 words!("mode", Mode {

@@ -1,7 +1,7 @@
 //! Good files, bad files, and files nobody would write.
 
 use proptest::prelude::*;
-use shedder_common::protocol::Protocol;
+use shedder_common::protocol::{Errors, Protocol};
 
 use super::*;
 use crate::engine::{Mode, Rule, ShedAction, Strategy as Trip, TripRule};
@@ -58,6 +58,21 @@ fn a_service_may_name_its_protocol() {
 
 fn spoken(protocol: &str) -> String {
     format!("name = \"db\"\nprotocol = \"{protocol}\"\n")
+}
+
+#[test]
+fn a_service_may_count_every_error() {
+    let of = |text: &str| Config::parse("f", &GOOD.replace("name = \"db\"\n", text));
+    let code = |errors: &str| {
+        let config = of(&format!("{}errors = \"{errors}\"\n", spoken("redis"))).expect("good");
+        config.services[0].protocol_code()
+    };
+    assert_eq!(code("server"), Protocol::Redis.code(Errors::Server));
+    assert_eq!(code("all"), Protocol::Redis.code(Errors::All));
+    let alone = of("name = \"db\"\nerrors = \"all\"\n").expect_err("nothing is read").to_string();
+    assert!(alone.contains("errors says which errors in answers count"), "{alone}");
+    let wrong = of(&format!("{}errors = \"any\"\n", spoken("redis"))).expect_err("unknown");
+    assert!(wrong.to_string().contains("is no choice of errors; use server or all"), "{wrong}");
 }
 
 /// What is not looked at cannot be read.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use shedder_common::protocol::Errors;
+
 use super::error::{Complaint, place};
 use super::file::{self, File};
 use super::presets::{self, Preset};
@@ -85,7 +87,19 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
     }
     let &file::Service { separate_networks, udp, .. } = service;
     let protocol = service.protocol.as_ref().map(|protocol| protocol.value.0);
-    Ok(Service { name: name.clone(), endpoints, fallback, separate_networks, udp, protocol })
+    if let Some(errors) = &service.errors
+        && protocol.is_none()
+    {
+        return Err(errors.complaint(
+            "errors says which errors in answers count, so it needs protocol beside it",
+        ));
+    }
+    let errors = match service.errors.as_ref().map(|errors| errors.value) {
+        None | Some(file::Counted::Server) => Errors::Server,
+        Some(file::Counted::All) => Errors::All,
+    };
+    let name = name.clone();
+    Ok(Service { name, endpoints, fallback, separate_networks, udp, protocol, errors })
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {

@@ -34,7 +34,7 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
             directive.tokens.map_or(0, |tokens| cell.tokens_before.saturating_add(tokens.into()));
         let tenant = Tenant {
             policy: &cell.policy,
-            protocol: config.services[cell.service].protocol,
+            protocol: config.services[cell.service].protocol_code(),
             generation: cell.slot.generation,
             jiffies_per_second: *jiffies_per_second,
             udp: config.services[cell.service].udp,

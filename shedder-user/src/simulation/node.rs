@@ -168,7 +168,7 @@ impl<'a> Node<'a> {
                 directive.tokens.map_or(0, |tokens| tokens_before.saturating_add(tokens.into()));
             let tenant = Tenant {
                 policy,
-                protocol: None,
+                protocol: 0,
                 generation: self.generation,
                 jiffies_per_second: Some(JIFFIES_PER_SECOND),
                 udp: false,

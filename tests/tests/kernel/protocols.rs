@@ -70,6 +70,33 @@ fn ask(caller: &mut Caller, endpoint: SocketAddr, times: u32) {
     caller.call_many(endpoint, times, PATIENCE).expect("the caller lives");
 }
 
+/// The caller's mistakes open too where every error is to count, and good answers still do not.
+#[test]
+fn every_error_opens_where_that_is_wanted() {
+    for (protocol, error, fine) in SPOKEN.iter().filter_map(|spoken| {
+        let mistake =
+            spoken.fine.iter().find(|answer| MISTAKES.iter().any(|m| answer[0].starts_with(m)));
+        Some((spoken.protocol, *mistake?, spoken.fine[0]))
+    }) {
+        let (mut caller, cgroup) = caller(protocol);
+        let backend = backend(Behaviour::Answer(fine));
+        let text = speaking(protocol, &cgroup, backend.addr(), LASTING);
+        let all = format!("protocol = \"{protocol}\"\nerrors = \"all\"\n");
+        let text = text.replace(&format!("protocol = \"{protocol}\"\n"), &all);
+        let daemon = Daemon::start(&text).expect("it starts");
+        let events = daemon.events().expect("it answers");
+        ask(&mut caller, backend.addr(), 5);
+        backend.set(Behaviour::Answer(error)).expect("it lives");
+        ask(&mut caller, backend.addr(), 3);
+        events.wait_for_state(backend.addr(), "open").expect("it opens");
+        let outcomes = daemon.breaker(backend.addr()).expect("it has one").outcomes;
+        assert_eq!((outcomes.answered, outcomes.errored), (5, 3), "{protocol}: {outcomes:?}");
+    }
+}
+
+/// How the mistakes of a caller begin among [`Spoken::fine`].
+const MISTAKES: [&[u8]; 3] = [b"-ERR", b"\x1c\0\0\x01\xff", b"E\0"];
+
 #[test]
 fn answers_that_say_so_open() {
     for Spoken { protocol, failed, .. } in SPOKEN {
