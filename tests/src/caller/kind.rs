@@ -80,7 +80,7 @@ impl Kind {
             | Self::Multipath
             | Self::Datagram
             | Self::LightDatagram
-            | Self::BoundTo(_) => socket.connect(&addr.into()),
+            | Self::BoundTo(_) => blocking(socket, addr, timeout),
         };
         Ok(result.map_err(|error| cause_of_connect(&error)))
     }
@@ -89,6 +89,19 @@ impl Kind {
     pub(super) fn asks_at_once(&self) -> bool {
         *self == Self::FastOpenSend
     }
+}
+
+/// What the kernel has to tell a thread, as that a ring of its own has gone, may end the wait; the
+/// connect goes on.
+fn blocking(socket: &Socket, addr: SocketAddr, timeout: Duration) -> io::Result<()> {
+    let result = socket.connect(&addr.into());
+    if !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+        return result;
+    }
+    if !wait_for(socket, libc::POLLOUT, Some(timeout))? {
+        return Err(io::Error::from_raw_os_error(libc::EINPROGRESS));
+    }
+    socket.take_error()?.map_or(Ok(()), Err)
 }
 
 /// The second call tells what the first one came to. It is no second connect.
