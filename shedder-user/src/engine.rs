@@ -101,8 +101,8 @@ impl Engine {
         let mut breaker = Breaker::new(policy, seed, now);
         self.safety.insert(cell, place);
         breaker.suspend(self.safety.is_suspended(place));
-        self.cells.insert(cell, place, breaker);
-        self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+        self.cells.insert(cell, place, self.safety.standing(place), breaker);
+        self.reckon_panic(cell, now);
     }
 
     /// Forgets a breaker.
@@ -136,6 +136,7 @@ impl Engine {
             self.change(cell, now, |breaker| breaker.handle_timeout(now));
         }
         self.safety.reckon_openings(&self.cells, now);
+        self.tell_standings();
     }
 
     /// When [`Engine::handle_timeout`] next has something to do.
@@ -171,10 +172,10 @@ impl Engine {
 
     /// What the kernel is to do for a breaker at `now`.
     pub fn directive(&self, cell: CellId, now: Monotonic) -> Option<Directive> {
-        let (place, breaker) = (self.cells.place(cell)?, self.cells.breaker(cell)?);
+        let (standing, breaker) = (self.cells.standing(cell), self.cells.breaker(cell)?);
         let directive = breaker.directive(now);
         let is_forced = matches!(breaker.state(), State::ForcedOpen);
-        if self.safety.is_panicking(place) && !is_forced {
+        if standing.is_panicking && !is_forced {
             return Some(Directive {
                 shed: None,
                 established: Established::Keep,
@@ -183,7 +184,7 @@ impl Engine {
                 ..directive
             });
         }
-        if self.safety.lets_open(place) {
+        if standing.lets_open {
             return Some(breaker.on_burst(directive));
         }
         Some(directive)
@@ -202,6 +203,20 @@ impl Engine {
     /// Bytes one breaker takes, without the policy it shares with others.
     pub fn bytes(&self, cell: CellId) -> Option<usize> {
         self.cells.breaker(cell).map(Breaker::bytes)
+    }
+
+    fn reckon_panic(&mut self, cell: CellId, now: Monotonic) {
+        self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+        self.tell_standings();
+    }
+
+    /// Tells the breakers of a group when something else holds for it.
+    fn tell_standings(&mut self) {
+        while let Some((cells, standing)) = self.safety.poll_standing() {
+            for cell in cells {
+                self.cells.set_standing(cell, standing);
+            }
+        }
     }
 
     /// What the endpoints of the service have in common, if this one's policy compares them.
@@ -239,7 +254,7 @@ impl Engine {
         }
         if has_changed {
             self.safety.expect_change(cell, &self.cells);
-            self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+            self.reckon_panic(cell, now);
         }
         true
     }

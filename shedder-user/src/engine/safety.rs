@@ -75,6 +75,8 @@ pub(super) struct Safety {
     suspects: bool,
     /// Something has changed that may keep any breaker from opening.
     is_stirred: bool,
+    /// Groups of which something else holds than their breakers were told.
+    changed: Vec<(u32, u32)>,
 }
 
 /// The endpoints of one service, for one caller.
@@ -92,6 +94,22 @@ struct Group {
     /// Whether one more of them may open, and until when that is known.
     lets_open: bool,
     reckon_at: Option<Monotonic>,
+}
+
+/// What holds for every breaker of a group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// So much of the service fails that shedding protects nobody.
+    pub(super) is_panicking: bool,
+    /// A breaker that wished to open now would be let, as last reckoned: it may be more careful than
+    /// [`Safety::rule`], never less.
+    pub(super) lets_open: bool,
+}
+
+impl Group {
+    const fn standing(&self) -> Standing {
+        Standing { is_panicking: self.is_panicking, lets_open: self.lets_open }
+    }
 }
 
 /// What may be done about a wish to open.
@@ -118,6 +136,7 @@ impl Safety {
             braking: None,
             suspects: false,
             is_stirred: false,
+            changed: Vec::new(),
         }
     }
 
@@ -174,9 +193,16 @@ impl Safety {
         self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_suspended)
     }
 
-    /// Whether so much of the service fails that shedding protects nobody.
-    pub(super) fn is_panicking(&self, place: Place) -> bool {
-        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.is_panicking)
+    /// What holds for every breaker of a caller and service.
+    pub(super) fn standing(&self, place: Place) -> Standing {
+        let group = self.groups.get(&(place.caller, place.service));
+        group.map_or_else(Standing::default, Group::standing)
+    }
+
+    /// The breakers for which something else holds than before, and what.
+    pub(super) fn poll_standing(&mut self) -> Option<(Vec<CellId>, Standing)> {
+        let group = self.groups.get(&self.changed.pop()?)?;
+        Some((group.cells.clone(), group.standing()))
     }
 
     /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
@@ -302,6 +328,7 @@ impl Safety {
             return None;
         }
         group.is_panicking = is_panicking;
+        self.changed.push((place.caller, place.service));
         Some(Notice::Panic { cell, is_over: !is_panicking, failing, active, at: now })
     }
 

@@ -5,7 +5,7 @@
 
 use shedder_common::time::Monotonic;
 
-use super::{Group, MINUTE, Place, SECOND, Safety};
+use super::{Group, MINUTE, SECOND, Safety};
 use crate::engine::CellId;
 use crate::engine::breaker::Breaker;
 use crate::engine::cells::Cells;
@@ -13,12 +13,6 @@ use crate::engine::policy::{Lone, SafetyRule, ShedAction};
 use crate::engine::state::State;
 
 impl Safety {
-    /// Whether a breaker of the group that wished to open now would be let, as last reckoned. It may
-    /// be more careful than [`Safety::rule`], never less.
-    pub(in crate::engine) fn lets_open(&self, place: Place) -> bool {
-        self.groups.get(&(place.caller, place.service)).is_some_and(|group| group.lets_open)
-    }
-
     /// What may open has to be reckoned again, because `cell` has changed.
     pub(in crate::engine) fn expect_change(&mut self, cell: CellId, all: &Cells) {
         let Some(place) = all.place(cell) else { return };
@@ -46,7 +40,11 @@ impl Safety {
                     && !bad.are_suspect(self.rules.suspect_permille)
             });
             if let Some(group) = self.groups.get_mut(&(caller, service)) {
-                group.lets_open = node_lets && group.may_open_one_more(all, moments);
+                let lets_open = node_lets && group.may_open_one_more(all, moments);
+                if lets_open != group.lets_open {
+                    group.lets_open = lets_open;
+                    self.changed.push((caller, service));
+                }
                 group.reckon_at = Some(now.plus(SECOND));
             }
         }
