@@ -73,7 +73,7 @@ impl Daemon {
         Some(Explained {
             effect: effect(&breaker, &view),
             until: view.next.map(|next| {
-                let wait = Duration::from_millis(millis(next.at.since(now)));
+                let wait = Duration::from_millis(report::millis(next.at.since(now)));
                 let wait = humantime::format_duration(wait);
                 format!("in {wait} it becomes {}{}", next.state, outlook(next.state, &view.policy))
             }),
@@ -203,10 +203,6 @@ fn source(record: &RefusalRecord) -> Option<SocketAddr> {
         Ipv6Addr::from(record.source).into()
     };
     (port != 0 || !address.is_unspecified()).then(|| SocketAddr::new(address, port))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Refusals an answer holds.

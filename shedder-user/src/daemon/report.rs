@@ -229,7 +229,7 @@ fn verdict(published: Option<&Row>, cells: &Cells, expires_in: Duration) -> Verd
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
