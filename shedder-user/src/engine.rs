@@ -114,6 +114,34 @@ impl Engine {
         }
     }
 
+    /// Gives a breaker another policy, in force at once; whether the breaker exists. What is known of
+    /// the endpoint stays: the state and how long it lasts, an override, the trips remembered, the
+    /// windows the new rules look at too, and if the trip rules are the same, what they remember. Where
+    /// the rules of half-open change, it is probed anew.
+    pub fn replace_policy(&mut self, cell: CellId, policy: Arc<Policy>, now: Monotonic) -> bool {
+        let adopt = |breaker: &mut Breaker| {
+            breaker.adopt(policy, now);
+            Judgement::default()
+        };
+        if self.act_on(cell, adopt).is_none() {
+            return false;
+        }
+        self.safety.expect_change(cell, &self.cells);
+        self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+        true
+    }
+
+    /// Changes the limits for the node as a whole. What was counted against them stays.
+    pub fn replace_rules(&mut self, rules: NodeRules) {
+        self.safety.replace_rules(rules);
+    }
+
+    /// Forgets what is remembered of callers and services besides their breakers, where there are no
+    /// breakers and `is_wanted` says no of caller and service.
+    pub fn forget_groups(&mut self, is_wanted: impl Fn(u32, u32) -> bool) {
+        self.safety.forget_groups(is_wanted);
+    }
+
     /// Takes in what happened to a breaker since its last sample and decides.
     pub fn observe(&mut self, cell: CellId, sample: &Sample, now: Monotonic) {
         let Some(place) = self.cells.place(cell) else { return };

@@ -19,6 +19,7 @@ use super::strategy::{Evidence, MANY_ATTEMPTS, Reason, Strategy};
 use super::transition::{Cause, Change, Restraint, Scope};
 use super::window::{STRETCH, Windows};
 
+mod adopting;
 mod probing;
 mod ramp;
 mod standing;

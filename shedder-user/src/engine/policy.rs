@@ -246,6 +246,11 @@ impl Policy {
         self.strategies().any(|strategy| strategy.signal() == Some(Signal::Rtt))
     }
 
+    /// Whether it is the same but for when it was read.
+    pub fn has_rules_of(&self, other: &Self) -> bool {
+        *self == Self { generation: self.generation, ..other.clone() }
+    }
+
     fn least<T: Ord>(&self, of: &impl Fn(&Strategy) -> Option<T>) -> Option<T> {
         self.trip.iter().filter_map(|trip| trip.rule.least(of)).min()
     }

@@ -167,6 +167,22 @@ impl Safety {
         }
     }
 
+    pub(super) fn replace_rules(&mut self, rules: NodeRules) {
+        self.rules = rules;
+        self.is_stirred = true;
+    }
+
+    /// Forgets the groups without cells that are not wanted, and callers and services without groups.
+    pub(super) fn forget_groups(&mut self, is_wanted: impl Fn(u32, u32) -> bool) {
+        let Self { groups, services, callers, endpoints, .. } = self;
+        groups.retain(|(caller, service), group| {
+            !group.cells.is_empty() || is_wanted(*caller, *service)
+        });
+        services.retain(|service| groups.keys().any(|(_, other)| *other == service));
+        callers.retain(|caller, _| groups.keys().any(|(other, _)| other == caller));
+        endpoints.retain(|_, cells| !cells.is_empty());
+    }
+
     /// The cells of one caller and service.
     pub(super) fn group(&self, place: Place) -> &[CellId] {
         self.groups.get(&(place.caller, place.service)).map_or(&[], |group| &group.cells)

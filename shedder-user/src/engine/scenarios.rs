@@ -18,6 +18,7 @@ mod boundaries;
 mod brakes;
 mod bursts;
 mod recovery;
+mod replacing;
 mod safety;
 mod states;
 mod strategies;

@@ -12,6 +12,9 @@ use super::latencies::{Latencies, merge};
 use super::strategy::Signal;
 
 mod totals;
+mod windows;
+
+pub(super) use self::windows::Windows;
 
 use self::totals::Totals;
 
@@ -22,77 +25,6 @@ pub enum Span {
     Time(Duration),
     /// The last so many outcomes or latencies, however long ago they were.
     Count(u32),
-}
-
-/// The trailing evidence of one breaker: a window for each span its strategies look back.
-///
-/// One window for all of them would have slices too coarse for the shortest.
-#[derive(Clone, Debug)]
-pub(super) struct Windows {
-    /// In rising order of span; never empty.
-    by_span: Box<[Window]>,
-}
-
-impl Windows {
-    /// Empty windows of these spans, or of a default one if there are none.
-    pub(super) fn new(spans: impl Iterator<Item = Span>) -> Self {
-        let mut spans: Vec<Span> = spans.collect();
-        if !spans.iter().any(|span| matches!(span, Span::Time(_))) {
-            spans.push(Span::Time(DEFAULT_SPAN));
-        }
-        spans.sort();
-        spans.dedup();
-        Self { by_span: spans.into_iter().map(Window::new).collect() }
-    }
-
-    /// Adds what happened, stamped `now`.
-    pub(super) fn add(&mut self, sample: &Sample, now: Monotonic) {
-        for window in &mut self.by_span {
-            window.add(sample, now);
-        }
-    }
-
-    /// Forgets everything, and gives the memory back.
-    pub(super) fn clear(&mut self) {
-        for window in &mut self.by_span {
-            window.clear();
-        }
-    }
-
-    /// Forgets what no window can see any more; whether anything is left.
-    pub(super) fn forget_before(&mut self, now: Monotonic) -> bool {
-        let mut is_filled = false;
-        for window in &mut self.by_span {
-            window.drop_old(now);
-            if window.slices.is_empty() {
-                window.clear();
-            }
-            is_filled |= !window.slices.is_empty() && window.expires();
-        }
-        is_filled
-    }
-
-    /// The window of a span given to [`Windows::new`].
-    pub(super) fn of(&self, span: Span) -> &Window {
-        let found = self.by_span.iter().find(|window| window.span == span);
-        found.unwrap_or_else(|| self.longest())
-    }
-
-    /// What the longest window of time holds.
-    pub(super) fn summary(&self, now: Monotonic) -> Summary {
-        self.longest().summary(now)
-    }
-
-    /// The longest window of time, which every breaker has.
-    pub(super) fn longest(&self) -> &Window {
-        let mut of_time = self.by_span.iter().rev();
-        of_time.find(|window| window.expires()).expect("one is made if no rule asks for any")
-    }
-
-    /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.by_span) + self.by_span.iter().map(Window::heap_bytes).sum::<usize>()
-    }
 }
 
 /// Evidence of the last `span`, to within a fortieth of it: the slice that leaves, leaves whole.
@@ -370,8 +302,6 @@ fn slice_ns(span: Duration) -> u64 {
 const SLICES: u64 = 40;
 /// Slices a window grows by.
 const GROWTH: usize = 8;
-/// Looked back for the status of a policy whose strategies need no window of time.
-const DEFAULT_SPAN: Duration = Duration::from_secs(10);
 /// Outcomes a stretched look wants: the fewest with which all failing is certain enough.
 const FEW: u64 = 4;
 /// How far a stretched look may go.

@@ -29,6 +29,15 @@ impl Throttling {
         Self { tally: Tally::new(rule.window), slow_after, calm_since: None, shed_permille: 0 }
     }
 
+    /// Goes on under another rule. The share stays until the next sample; what was counted stays if
+    /// the window does.
+    pub(super) fn adopt(&mut self, old: &ThrottleRule, rule: &ThrottleRule) {
+        if old.window != rule.window {
+            self.tally = Tally::new(rule.window);
+        }
+        self.shed_permille = self.shed_permille.min(rule.max_shed_permille);
+    }
+
     /// Takes a sample in. `is_asked` says whether a rule still holds.
     pub(super) fn observe(
         &mut self,

@@ -28,6 +28,10 @@ impl Services {
         self.0.entry(service).or_default();
     }
 
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(u32) -> bool) {
+        self.0.retain(|service, _| is_wanted(*service));
+    }
+
     /// It has answered, or failed to; whether it was not in use before.
     pub(super) fn note_traffic(&mut self, service: u32, now: Monotonic) -> bool {
         let Some(service) = self.0.get_mut(&service) else { return false };
