@@ -88,6 +88,18 @@ impl Kernel {
         Attachment::new(&mut self.programs, cgroup, caller, needs, pins)
     }
 
+    /// Makes a guarded cgroup known as `caller` and brings its programs in line with what is needed, those
+    /// that come before those that go. On an error the programs are as they were.
+    pub fn adapt(
+        &mut self,
+        attachment: &mut Attachment,
+        caller: CallerRow,
+        needs: Needs,
+        pins: Option<&Pins>,
+    ) -> Result<(), AttachError> {
+        attachment.adapt(&mut self.programs, caller, needs, pins)
+    }
+
     /// Announces that connects of `caller` to a prefix and port want slots. `key` is the network's
     /// address, `bits` its prefix length; `kind` one of the `DESTINATION_` codes.
     pub fn add_destination(
@@ -97,9 +109,19 @@ impl Kernel {
         kind: u32,
     ) -> Result<(), SlotError> {
         self.slots.add_destination(key, bits, kind)?;
-        let networks = self.node.read(0).networks;
-        self.node.store(0, offset_of!(NodeRow, networks), networks + 1);
+        self.count_destinations();
         Ok(())
+    }
+
+    /// Announces connects to a prefix and port no more.
+    pub fn remove_destination(&mut self, key: EndpointKey, bits: u32) -> Result<(), SlotError> {
+        self.slots.remove_destination(key, bits)?;
+        self.count_destinations();
+        Ok(())
+    }
+
+    fn count_destinations(&mut self) {
+        self.node.store(0, offset_of!(NodeRow, networks), self.slots.announced() as u64);
     }
 
     /// Tells the programs that verdicts may hold connects, `most` at once; until then they do not ask.
@@ -144,6 +166,11 @@ impl Kernel {
     /// Slots in use and slots there are.
     pub fn slot_usage(&self) -> (u32, u32) {
         self.slots.usage()
+    }
+
+    /// Slots that can be given out at once: one that was taken away rests for a while.
+    pub fn free_slots(&self, now: Monotonic) -> usize {
+        self.slots.free(now)
     }
 
     /// Publishes a verdict: a few memory stores, in force with the next connect.
@@ -197,7 +224,8 @@ impl Kernel {
         self.in_flight.read(slot.slot)
     }
 
-    fn measures_round_trips(&self) -> bool {
+    /// Whether round-trip times are measured, which is decided when loading.
+    pub fn measures_round_trips(&self) -> bool {
         self.round_trips.rows() > 1
     }
 

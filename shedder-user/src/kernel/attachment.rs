@@ -19,7 +19,7 @@ use super::pins::{PinError, Pins};
 #[derive(Debug)]
 pub struct Attachment {
     /// In the order in which they are let go.
-    _holds: Vec<Hold>,
+    holds: Vec<(Hook, Hold)>,
     cgroup: GuardedCgroup,
 }
 
@@ -82,17 +82,45 @@ impl Attachment {
         for hook in Hook::ALL.into_iter().filter(|hook| hook.is_needed(needs)) {
             links.push((hook, hook.attach(programs, &cgroup)?));
         }
-        for attach_type in links.iter().filter_map(|(hook, _)| hook.storage()) {
-            let key = CgroupStorageKey::new(cgroup.id, attach_type);
-            programs
-                .callers
-                .insert(key, bytemuck::cast::<_, CallerBytes>(caller), 0)
-                .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
-        }
+        introduce(programs, &cgroup, caller, links.iter().map(|(hook, _)| *hook))?;
         // Pinned last: until then an error lets go of every link by itself.
         let holds = links.into_iter().rev();
-        let holds = holds.map(|(hook, link)| Hold::new(link, cgroup.id, hook.name(), pins));
-        Ok(Self { _holds: holds.collect::<Result<_, _>>()?, cgroup })
+        let holds = holds.map(|(hook, link)| Ok((hook, Hold::new(link, cgroup.id, hook, pins)?)));
+        let holds = holds.collect::<Result<_, PinError>>();
+        // When that fails, none of the cgroup's stays pinned.
+        let holds = holds.inspect_err(|_| pins.into_iter().for_each(|pins| pins.forget(cgroup.id)));
+        Ok(Self { holds: holds?, cgroup })
+    }
+
+    /// Makes the cgroup known as `caller` and lets exactly the programs that are needed be attached,
+    /// without a moment in which one that stays is not.
+    pub(super) fn adapt(
+        &mut self,
+        programs: &mut Programs,
+        caller: CallerRow,
+        needs: Needs,
+        pins: Option<&Pins>,
+    ) -> Result<(), AttachError> {
+        let needed = || Hook::ALL.into_iter().filter(|hook| hook.is_needed(needs));
+        let mut links = Vec::new();
+        for hook in needed().filter(|hook| self.holds.iter().all(|(held, _)| held != hook)) {
+            links.push((hook, hook.attach(programs, &self.cgroup)?));
+        }
+        introduce(programs, &self.cgroup, caller, needed())?;
+        for (hook, link) in links {
+            let hold = Hold::new(link, self.cgroup.id, hook, pins)?;
+            self.holds.push((hook, hold));
+        }
+        let place = |hook: &Hook| Hook::ALL.iter().rev().position(|other| other == hook);
+        self.holds.sort_by_key(|(hook, _)| place(hook));
+        self.holds.retain(|(hook, _)| {
+            let is_needed = hook.is_needed(needs);
+            if let (false, Some(pins)) = (is_needed, pins) {
+                pins.unpin(self.cgroup.id, *hook);
+            }
+            is_needed
+        });
+        Ok(())
     }
 
     /// The guarded cgroup.
@@ -102,10 +130,26 @@ impl Attachment {
 }
 
 impl Hold {
-    /// Pins the link if links are pinned; when that fails, none of the cgroup's stays pinned.
-    fn new(link: FdLink, cgroup: u64, hook: &str, pins: Option<&Pins>) -> Result<Self, PinError> {
+    /// Pins the link if links are pinned.
+    fn new(link: FdLink, cgroup: u64, hook: Hook, pins: Option<&Pins>) -> Result<Self, PinError> {
         let Some(pins) = pins else { return Ok(Self::Link { _link: link }) };
-        let pinned = pins.pin(link, cgroup, hook).inspect_err(|_| pins.forget(cgroup));
-        Ok(Self::Pin { _pin: pinned? })
+        Ok(Self::Pin { _pin: pins.pin(link, cgroup, hook.name())? })
     }
+}
+
+/// Tells the programs that ask for it who the caller is.
+fn introduce(
+    programs: &mut Programs,
+    cgroup: &GuardedCgroup,
+    caller: CallerRow,
+    hooks: impl Iterator<Item = Hook>,
+) -> Result<(), AttachError> {
+    for attach_type in hooks.filter_map(Hook::storage) {
+        let key = CgroupStorageKey::new(cgroup.id, attach_type);
+        programs
+            .callers
+            .insert(key, bytemuck::cast::<_, CallerBytes>(caller), 0)
+            .map_err(|source| AttachError::Caller { cgroup: cgroup.name.clone(), source })?;
+    }
+    Ok(())
 }

@@ -106,12 +106,17 @@ impl Pins {
     /// Unpins whatever links a cgroup has.
     pub fn forget(&self, cgroup: u64) {
         for hook in Hook::ALL {
-            let path = self.path(cgroup, hook.name());
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), %error, "cannot unpin");
-            }
+            self.unpin(cgroup, hook);
+        }
+    }
+
+    /// Unpins one of a cgroup's links, if it has it.
+    pub(super) fn unpin(&self, cgroup: u64, hook: Hook) {
+        let path = self.path(cgroup, hook.name());
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot unpin");
         }
     }
 

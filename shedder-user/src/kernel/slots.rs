@@ -4,7 +4,7 @@
 //! taken for a later one's. A slot rests before it is given out again: a program that looked it up
 //! for its earlier tenant has long ended then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
@@ -16,6 +16,8 @@ use shedder_common::time::Monotonic;
 pub(super) struct SlotTable {
     slots: HashMap<MapData, KeyBytes, SlotBytes>,
     destinations: LpmTrie<MapData, KeyBytes, u32>,
+    /// Networks the programs announce connects to, with the lengths of their prefixes.
+    announced: BTreeSet<(EndpointKey, u32)>,
     assigned: BTreeMap<EndpointKey, SlotRef>,
     /// Slots without a tenant and since when, longest first.
     resting: VecDeque<(SlotRef, Monotonic)>,
@@ -52,6 +54,7 @@ impl SlotTable {
         Self {
             slots,
             destinations,
+            announced: BTreeSet::new(),
             assigned: BTreeMap::new(),
             resting: VecDeque::new(),
             untouched: 0,
@@ -118,15 +121,44 @@ impl SlotTable {
         bits: u32,
         kind: u32,
     ) -> Result<(), SlotError> {
-        let key = Key::new(ADDRESS_OFFSET_BITS + bits, bytemuck::cast::<_, KeyBytes>(key));
         self.destinations
-            .insert(&key, kind, 0)
-            .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })
+            .insert(&prefix(key, bits), kind, 0)
+            .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })?;
+        self.announced.insert((key, bits));
+        Ok(())
+    }
+
+    pub(super) fn remove_destination(
+        &mut self,
+        key: EndpointKey,
+        bits: u32,
+    ) -> Result<(), SlotError> {
+        if self.announced.contains(&(key, bits)) {
+            self.destinations
+                .remove(&prefix(key, bits))
+                .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })?;
+            self.announced.remove(&(key, bits));
+        }
+        Ok(())
+    }
+
+    pub(super) fn announced(&self) -> usize {
+        self.announced.len()
     }
 
     pub(super) fn usage(&self) -> (u32, u32) {
         (u32::try_from(self.assigned.len()).unwrap_or(u32::MAX), self.capacity)
     }
+
+    /// Slots that can be given out at once.
+    pub(super) fn free(&self, now: Monotonic) -> usize {
+        let rested = self.resting.iter().filter(|(_, since)| now.since(*since) >= REST).count();
+        rested + (self.capacity - self.untouched) as usize
+    }
+}
+
+fn prefix(key: EndpointKey, bits: u32) -> Key<KeyBytes> {
+    Key::new(ADDRESS_OFFSET_BITS + bits, bytemuck::cast::<_, KeyBytes>(key))
 }
 
 /// Far longer than a program runs.
