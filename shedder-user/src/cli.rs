@@ -11,6 +11,7 @@ mod explain;
 mod output;
 mod overrides;
 mod presets;
+mod reload;
 mod run;
 mod simulate;
 mod status;
@@ -53,6 +54,8 @@ enum Command {
     Hold(overrides::Timed),
     /// Drop an endpoint's override, evidence and backoff, and close its breaker
     Reset(overrides::Reset),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Reload(reload::Reload),
     /// Check a policy file, without a daemon and without privileges
     Check(check::Check),
     /// Find out whether this node can run shedder, and what it would lack
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Trip(command) => command.execute(crate::api::model::Order::Trip),
         Command::Hold(command) => command.execute(crate::api::model::Order::Hold),
         Command::Reset(command) => command.execute(),
+        Command::Reload(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Doctor(command) => command.execute(),
         Command::Presets(command) => command.execute(),

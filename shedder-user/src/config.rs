@@ -3,11 +3,14 @@
 //! Nothing here knows the kernel or a clock. Every complaint names file, line, column and what to
 //! do; a file is taken as a whole or not at all.
 
+mod changes;
 mod endpoint;
 mod error;
 mod file;
+mod places;
 mod presets;
 mod rules;
+mod source;
 mod standalone;
 mod validate;
 mod value;
@@ -28,6 +31,7 @@ pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
 pub(crate) use self::error::Complaint;
 pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
+pub use self::source::Source;
 pub(crate) use self::value::{At, Text, Time};
 
 /// A whole, checked configuration.
@@ -64,6 +68,8 @@ pub struct Node {
     pub pin_dir: PathBuf,
     /// How often cgroup patterns and endpoint names are looked up again.
     pub rescan: Duration,
+    /// Whether the policy file is read again and again, and a change of it taken up.
+    pub watch: bool,
     /// Limits for everything the daemon sheds together.
     pub rules: NodeRules,
 }
@@ -145,6 +151,7 @@ impl Default for Node {
             socket_group: None,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
             rescan: Duration::from_millis(500),
+            watch: true,
             rules: NodeRules::default(),
         }
     }

@@ -5,6 +5,7 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod destinations;
 mod discovery;
 mod established;
 mod explain;
@@ -17,10 +18,12 @@ mod orders;
 mod ports;
 mod publisher;
 mod refusals;
+mod reload;
 mod report;
 mod sampler;
 mod start;
 mod unfinished;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,31 +35,37 @@ use shedder_common::time::Monotonic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::api::{self, Control, SocketFile};
 use crate::clock;
 use crate::config::Config;
+use crate::config::Source;
 use crate::engine::Engine;
 use crate::kernel::Kernel;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
 
 use self::cells::{Cells, Target};
-use self::discovery::Separate;
+use self::destinations::Destinations;
 use self::established::Endings;
 use self::guard::Guard;
 use self::journal::Journal;
-use self::names::Resolved;
+use self::names::{Names, Resolved};
 use self::networks::Networks;
 use self::ports::Ports;
 use self::refusals::Refusals;
+use self::reload::{Occasion, Standing};
+use self::watch::Watch;
 
 /// The daemon, between start and stop.
 #[derive(Debug)]
 struct Daemon {
+    source: Source,
     config: Arc<Config>,
+    standing: Standing,
+    watch: Watch,
     kernel: Kernel,
     engine: Engine,
     cells: Cells,
@@ -66,7 +75,8 @@ struct Daemon {
     journal: Journal,
     refusals: Refusals,
     networks: Networks,
-    separate: Separate,
+    destinations: Destinations,
+    names: Names,
     /// Jiffies in a second; nothing when no policy holds connects.
     jiffies_per_second: Option<u32>,
     /// Until when the kernel has been told to heed the verdicts.
@@ -84,15 +94,19 @@ enum Ring {
     MayHoldMore,
 }
 
-/// Runs the daemon until it is told to stop.
-pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
+/// Runs the daemon until it is told to stop. `content` is what `source` held and says `config`.
+pub async fn run(
+    source: Source,
+    content: Vec<u8>,
+    config: Config,
+    options: RunOptions,
+) -> anyhow::Result<()> {
     require_privileges()?;
     // Before anything is attached, so that from here on every way to be stopped detaches.
-    let mut stop = StopSignals::new().context("signals cannot be caught")?;
-    let config = Arc::new(config);
-    let node = &config.node;
+    let mut signals = Signals::new().context("signals cannot be caught")?;
+    let node = config.node.clone();
     let socket = SocketFile::claim(&node.socket, node.socket_group.as_deref())?;
-    let mut daemon = Daemon::start(Arc::clone(&config), options)?;
+    let mut daemon = Daemon::start(source, content, config, options)?;
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
     let (stop_server, stopped) = oneshot::channel::<()>();
@@ -106,7 +120,7 @@ pub async fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
         endpoints = daemon.cells.len(),
         "guarding"
     );
-    let outcome = daemon.serve(orders, &mut stop).await;
+    let outcome = daemon.serve(orders, &mut signals).await;
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
     info!("stopping");
@@ -125,15 +139,19 @@ impl Daemon {
     async fn serve(
         &mut self,
         mut orders: mpsc::Receiver<Control>,
-        stop: &mut StopSignals,
+        signals: &mut Signals,
     ) -> anyhow::Result<()> {
         let ring = self.kernel.event_wakeups().context("the event ring cannot be watched")?;
-        let mut resolved = names::watch(&self.config);
-        let mut ticks = interval(self.config.node.tick);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rescans = interval(self.config.node.rescan);
-        rescans.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Signals { reload, stop } = signals;
+        let mut ticks = every(self.config.node.tick);
+        let mut rescans = every(self.config.node.rescan);
         loop {
+            if ticks.period() != self.config.node.tick {
+                ticks = every(self.config.node.tick);
+            }
+            if rescans.period() != self.config.node.rescan {
+                rescans = every(self.config.node.rescan);
+            }
             let due = self.next_deadline();
             tokio::select! {
                 _ = ticks.tick() => self.look(),
@@ -149,7 +167,12 @@ impl Daemon {
                 }
                 Some(control) = orders.recv() => self.answer(control),
                 _ = rescans.tick() => self.rescan(),
-                Some(names) = resolved.recv() => self.take_names(names),
+                names = self.names.next() => self.take_names(names),
+                content = self.watch.next() => self.take_change(content),
+                _ = reload.recv() => {
+                    // Whoever is to know is told by journal and log.
+                    let _outcome = self.reload_now(Occasion::Signal);
+                }
                 () = stop.received() => return Ok(()),
             }
         }
@@ -239,7 +262,11 @@ impl Daemon {
     fn take_names(&mut self, resolved: Resolved) {
         let Resolved { host, port, outcome } = resolved;
         match outcome {
-            Ok(addresses) => self.add_named(&host, port, &addresses),
+            Ok(addresses) => {
+                if self.names.remember(&host, port, &addresses) {
+                    self.add_named();
+                }
+            }
             Err(error) => {
                 let text =
                     format!("{host} cannot be looked up: {error}; its endpoints stay as they are");
@@ -268,30 +295,44 @@ impl Daemon {
     }
 }
 
-/// The signals that stop the daemon: by a service manager, by Ctrl-C, by a terminal that closes.
+/// The signals that mean something to the daemon.
+#[derive(Debug)]
+struct Signals {
+    /// SIGHUP, also of a terminal that closes: the daemon outlives it.
+    reload: Signal,
+    stop: StopSignals,
+}
+
+/// The signals that stop it: by a service manager, by Ctrl-C.
 #[derive(Debug)]
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let stop = StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        Ok(Self { reload: signal(SignalKind::hangup())?, stop })
+    }
 }
 
 impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
     async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
         }
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 /// Longer than anything waits for, short enough for every clock.

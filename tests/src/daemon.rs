@@ -106,6 +106,11 @@ impl Daemon {
         self.directory.path().join("shedder.sock")
     }
 
+    /// Its policy file.
+    pub fn policy_file(&self) -> PathBuf {
+        self.directory.path().join("shedder.toml")
+    }
+
     /// Its process number.
     pub fn pid(&self) -> u32 {
         self.process.id()

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::model::{Event, Explanation, Failure, Overridden, Override, Status};
+use super::model::{Event, Explanation, Failure, Overridden, Override, Reload, Reloaded, Status};
 use super::server::Subject;
 
 /// A control socket to ask.
@@ -115,6 +115,13 @@ impl Client {
     pub async fn order(&self, order: &Override) -> Result<Overridden, ClientError> {
         let body = serde_json::to_vec(order).expect("an order has only text keys");
         let response = self.send(Method::POST, "/v1/override", Some(body)).await?;
+        self.read(response).await
+    }
+
+    /// Has the policy file taken up, or looked at, and returns what is different.
+    pub async fn reload(&self, reload: Reload) -> Result<Reloaded, ClientError> {
+        let body = serde_json::to_vec(&reload).expect("an order has only text keys");
+        let response = self.send(Method::POST, "/v1/reload", Some(body)).await?;
         self.read(response).await
     }
 

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 mod counted;
 mod event;
 mod explanation;
+mod reloaded;
 
 pub use self::counted::{Datagrams, InFlight, Outcomes, Ports, Traffic};
 pub use self::event::{Event, EventKind};
 pub use self::explanation::{Explained, Explanation, Refusal};
+pub use self::reloaded::{Fates, Reload, Reloaded};
 
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,6 +178,15 @@ pub struct Node {
     pub pid: u32,
     /// RFC 3339.
     pub started: String,
+    /// Of the configuration in force: one, and one more for each reload that changed anything.
+    #[serde(default)]
+    pub generation: u32,
+    /// Since when it is in force, RFC 3339.
+    #[serde(default)]
+    pub loaded: String,
+    /// Why the policy file as it is now is not in force.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reload_error: Option<String>,
     /// How often evidence is looked at.
     pub tick_ms: u64,
     /// How long verdicts outlive the daemon.

@@ -1,9 +1,11 @@
 //! The routes. Each turns a request into one question to the daemon loop and its answer into JSON.
 
+mod orders;
+
 use std::future::Future;
 
 use axum::body::{Body, Bytes};
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::Connected;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -17,7 +19,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock;
 
-use super::model::{Event, EventKind, Explanation, Failure, Overridden, Override, Status};
+use super::model::{
+    Event, EventKind, Explanation, Failure, Overridden, Override, Reload, Reloaded, Status,
+};
 
 /// A question to the daemon loop, with the place for its answer.
 #[derive(Debug)]
@@ -30,6 +34,9 @@ pub enum Control {
     Explain(Subject, oneshot::Sender<Result<Explanation, String>>),
     /// An operator's order, from the user with this id; what it reached, or why it did not.
     Override(Override, u32, oneshot::Sender<Result<Overridden, String>>),
+    /// To take up the policy file as it is now, from the user with this id; what changed, or why
+    /// nothing did.
+    Reload(Reload, u32, oneshot::Sender<Result<Reloaded, String>>),
 }
 
 /// What an explanation is about.
@@ -60,7 +67,8 @@ pub async fn serve(
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
-        .route("/v1/override", post(order))
+        .route("/v1/override", post(orders::override_breaker))
+        .route("/v1/reload", post(orders::reload))
         .fallback(async || {
             refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
         })
@@ -190,25 +198,6 @@ fn missed(sequence: u64, count: u64) -> Event {
     Event { sequence, at, kind: EventKind::Missed { count }, text }
 }
 
-async fn order(
-    State(control): State<mpsc::Sender<Control>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    body: Bytes,
-) -> Response {
-    let Some(uid) = peer.uid.filter(|uid| *uid == ROOT) else {
-        return refuse(StatusCode::FORBIDDEN, "only root may override a breaker; use sudo");
-    };
-    let order: Override = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("malformed order: {error}")),
-    };
-    match ask(&control, |answer| Control::Override(order, uid, answer)).await {
-        Some(Ok(reached)) => Json(reached).into_response(),
-        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
-        None => stopping(),
-    }
-}
-
 /// Puts a question to the daemon loop; nothing when it has ended.
 async fn ask<T>(
     control: &mpsc::Sender<Control>,
@@ -234,4 +223,3 @@ fn line(event: &Event) -> Vec<u8> {
 }
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
-const ROOT: u32 = 0;

@@ -6,14 +6,15 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, advice};
-use crate::config::Config;
+use crate::config::Source;
 use crate::daemon::{self, RunOptions};
 
 /// Guard the services of a policy file until told to stop.
 ///
 /// Needs root, or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`. Attaches to the cgroups the policy file
 /// names and to nothing else, follows them as they come and go, and detaches from all of them on
-/// SIGTERM or Ctrl-C. Logs go to standard error; `SHEDDER_LOG` sets their level, such as `debug`.
+/// SIGTERM or Ctrl-C. Takes up changes of the policy file by itself, and on SIGHUP, which a terminal
+/// that closes sends as well; see `shedder reload`. Logs go to standard error; `SHEDDER_LOG` sets their level, such as `debug`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Run {
@@ -42,11 +43,9 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let mut config =
-            Config::load(&self.config).map_err(|error| Failure::Operation(error.into()))?;
-        if let Some(socket) = self.socket {
-            config.node.socket = socket;
-        }
+        let source = Source::new(&self.config, self.socket);
+        let content = source.read().map_err(anyhow::Error::from)?;
+        let config = source.parse(&content).map_err(anyhow::Error::from)?;
         let options = RunOptions {
             detach_on_exit: self.detach_on_exit,
             without_btf: self.without_btf,
@@ -62,7 +61,7 @@ impl Run {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Operation(error.into()))?;
-        Ok(runtime.block_on(daemon::run(config, options))?)
+        Ok(runtime.block_on(daemon::run(source, content, config, options))?)
     }
 }
 

@@ -146,6 +146,9 @@ fn notes(node: &model::Node) {
             println!("note: {count} {text}");
         }
     }
+    if let Some(error) = &node.reload_error {
+        println!("note: the policy file is not in force as it is now: {error}");
+    }
     for degradation in &node.degradations {
         println!("note: {degradation}");
     }

@@ -30,6 +30,7 @@ pub(super) struct Node {
     pub(super) socket_group: Option<String>,
     pub(super) pin_dir: Option<String>,
     pub(super) rescan: Option<Time>,
+    pub(super) watch: Option<bool>,
     pub(super) brakes: Option<Brakes>,
 }
 

@@ -210,6 +210,27 @@ impl Cells {
         Ok(self.by_slot.get_mut(id.0 as usize).and_then(Option::take))
     }
 
+    /// Ranks cells anew: those of `named` come in its order, before the others.
+    pub(super) fn rank_again(&mut self, config: &Config, named: &[(usize, SocketAddr)]) {
+        let key = |(binding, endpoint): &(usize, SocketAddr)| {
+            EndpointKey::new(caller_id(config.bindings[*binding].caller), *endpoint)
+        };
+        let order: BTreeMap<EndpointKey, usize> =
+            named.iter().map(key).enumerate().map(|(place, key)| (key, place)).rev().collect();
+        let mut all: Vec<(usize, u64, CellId)> = self
+            .iter()
+            .map(|cell| (order.get(&cell.key).copied().unwrap_or(usize::MAX), cell.rank.1, cell.id))
+            .collect();
+        all.sort_unstable();
+        for (_, _, id) in all {
+            self.added += 1;
+            let added = self.added;
+            let Some(cell) = self.by_id_mut(id) else { continue };
+            let fallback = &config.services[cell.service].fallback;
+            cell.rank = (fallback.contains(&EndpointSpec::Address(cell.endpoint)), added);
+        }
+    }
+
     fn place(&mut self, binding: &Binding, endpoint: (SocketAddr, u64)) -> Place {
         let index = |index: usize| u32::try_from(index).expect("a file has no four billion tables");
         let Self { endpoints, numbered, .. } = self;

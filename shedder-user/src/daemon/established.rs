@@ -83,6 +83,7 @@ impl Endings {
 
     /// The breaker is no more.
     pub(super) fn forget(&mut self, cell: CellId) {
+        self.openings.remove(&cell);
         self.destroyed.remove(&cell);
     }
 
@@ -112,7 +113,8 @@ impl Endings {
             let text = format!("{name}: connections that cannot be reached are kept: {trouble}");
             self.complain(text, journal);
         }
-        if let Some(opening) = self.openings.get_mut(&id) {
+        // Another is that of a later breaker of this number.
+        if let Some(opening) = self.openings.get_mut(&id).filter(|opening| opening.is_out) {
             let seed = now.as_nanos() ^ u64::from(id.0);
             let tell = |progress: &Progress| journal.established(config, cell, progress);
             opening.take(left, destroyed, seed, now, tell);

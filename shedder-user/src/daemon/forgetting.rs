@@ -19,7 +19,7 @@ impl Daemon {
         let is_unused = |cell: &&Cell| self.is_unused(cell, patience, now);
         let unused: Vec<CellId> = self.cells.iter().filter(is_unused).map(|cell| cell.id).collect();
         for id in unused {
-            self.forget(id, now);
+            self.forget(id, "not called for long", now);
         }
     }
 
@@ -31,7 +31,8 @@ impl Daemon {
             && self.engine.view(cell.id, now).is_none_or(|view| is_at_rest(&view))
     }
 
-    fn forget(&mut self, id: CellId, now: Monotonic) {
+    /// Takes a cell's breaker and slot away.
+    pub(super) fn forget(&mut self, id: CellId, why: &str, now: Monotonic) {
         let Self { cells, kernel, engine, endings, journal, networks, config, .. } = self;
         match cells.remove(kernel, engine, id, now) {
             Ok(Some(cell)) => {
@@ -40,7 +41,7 @@ impl Daemon {
                 if cells.iter().all(|other| other.key.network != network) {
                     networks.forget(network);
                 }
-                journal.forgotten(config, &cell);
+                journal.forgotten(config, &cell, why);
                 // There is room again.
                 self.no_breaker = None;
             }

@@ -1,5 +1,7 @@
 //! Which cgroups are guarded, followed as they come and go.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -27,6 +29,8 @@ pub(super) struct Guard {
 struct Guarded {
     attachment: Attachment,
     caller: usize,
+    row: CallerRow,
+    needs: Needs,
 }
 
 /// What a configuration asks for, on this node, now.
@@ -41,9 +45,23 @@ pub(super) struct GuardPlan {
 /// A cgroup came or went, or could not be guarded.
 #[derive(Debug)]
 pub(super) enum Change {
-    Attached { path: String, caller: usize },
-    Detached { path: String, caller: usize },
-    Refused { path: String, why: String },
+    Attached {
+        path: String,
+        caller: usize,
+    },
+    Detached {
+        path: String,
+        caller: usize,
+    },
+    /// The policy no longer names it, or not for this caller.
+    Dropped {
+        path: String,
+        caller: usize,
+    },
+    Refused {
+        path: String,
+        why: String,
+    },
 }
 
 impl Guard {
@@ -66,15 +84,22 @@ impl Guard {
         own.map(|(path, _)| self.cgroup2.mount().join(path.trim_start_matches('/'))).collect()
     }
 
-    /// Works out what to guard. A path named without a wildcard must exist.
-    pub(super) fn plan(cgroup2: &Cgroup2, config: &Config) -> anyhow::Result<GuardPlan> {
+    /// Works out what to guard. A path named without a wildcard must exist, unless `running` names it
+    /// too: what has gone since may come again.
+    pub(super) fn plan(
+        cgroup2: &Cgroup2,
+        config: &Config,
+        running: Option<&Config>,
+    ) -> anyhow::Result<GuardPlan> {
         let mut plan = GuardPlan { wanted: BTreeMap::new(), unmatched: Vec::new() };
         let mut found = Vec::new();
         for (caller, configured) in config.callers.iter().enumerate() {
+            let known = running.and_then(|running| running.callers.get(caller));
+            let is_known = |pattern| known.is_some_and(|known| known.cgroups.contains(pattern));
             for pattern in &configured.cgroups {
                 let paths = cgroup2.matching(pattern)?;
                 if paths.is_empty() {
-                    if !pattern.contains(['*', '?', '[']) {
+                    if !pattern.contains(['*', '?', '[']) && !is_known(pattern) {
                         bail!(
                             "caller {}: there is no cgroup {pattern} under {}; create it first, or write a pattern such as {pattern}* to guard it once it appears",
                             configured.name,
@@ -146,7 +171,7 @@ impl Guard {
         let Self { cgroup2, pins, attached, refused } = self;
         let gone = attached
             .extract_if(.., |path, guarded| !cgroup2.exists(path, guarded.attachment.cgroup().id));
-        let changes = gone.map(|(path, Guarded { attachment, caller })| {
+        let changes = gone.map(|(path, Guarded { attachment, caller, .. })| {
             if let Some(pins) = pins {
                 pins.forget(attachment.cgroup().id);
             }
@@ -192,9 +217,10 @@ impl Guard {
         caller: usize,
     ) -> anyhow::Result<()> {
         let cgroup = self.cgroup2.guard(path)?;
-        let row = CallerRow { id: caller_id(caller), asks: asks(config, caller) };
-        let attachment = kernel.attach(cgroup, row, needs(config, caller), self.pins.as_ref())?;
-        self.attached.insert(path.to_owned(), Guarded { attachment, caller });
+        let (row, needs) = (row(config, caller), needs(config, caller));
+        let attachment = kernel.attach(cgroup, row, needs, self.pins.as_ref())?;
+        let guarded = Guarded { attachment, caller, row, needs };
+        self.attached.insert(path.to_owned(), guarded);
         self.refused.remove(path);
         Ok(())
     }
@@ -203,6 +229,10 @@ impl Guard {
         let before = self.refused.insert(path.clone(), why.clone());
         (before.as_ref() != Some(&why)).then_some(Change::Refused { path, why })
     }
+}
+
+fn row(config: &Config, caller: usize) -> CallerRow {
+    CallerRow { id: caller_id(caller), asks: asks(config, caller) }
 }
 
 /// What only some callers ask of the connect programs.

@@ -11,7 +11,7 @@ use super::established::Progress;
 use super::guard::Change;
 use super::report;
 use crate::api::Follow;
-use crate::api::model::{Event, EventKind};
+use crate::api::model::{Event, EventKind, Reloaded};
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Mode, Notice, Transition};
@@ -147,16 +147,17 @@ impl Journal {
         self.push(kind, text);
     }
 
-    pub(super) fn forgotten(&mut self, config: &Config, cell: &Cell) {
+    pub(super) fn forgotten(&mut self, config: &Config, cell: &Cell, why: &str) {
         let name = report::name(config, cell);
         info!(
             caller = name.caller,
             service = name.service,
             endpoint = name.endpoint,
             network = name.network,
+            why,
             "forgotten"
         );
-        let text = format!("forgot {name}: not called for long");
+        let text = format!("forgot {name}: {why}");
         let kind = EventKind::Forgotten {
             caller: name.caller,
             service: name.service,
@@ -164,6 +165,20 @@ impl Journal {
             network: name.network,
         };
         self.push(kind, text);
+    }
+
+    pub(super) fn reloaded(&mut self, reloaded: &Reloaded) {
+        let Reloaded { generation, changes, breakers, .. } = reloaded;
+        let (generation, changes, breakers) = (*generation, changes.clone(), *breakers);
+        let text = format!("policy file taken up, generation {generation}: {}", changes.join("; "));
+        info!("{text} ({breakers})");
+        self.push(EventKind::Reloaded { generation, changes, breakers }, text);
+    }
+
+    pub(super) fn reload_failed(&mut self, error: &str) {
+        let text = format!("policy file not taken up: {error}");
+        warn!("{text}");
+        self.push(EventKind::ReloadFailed { error: error.to_owned() }, text);
     }
 
     pub(super) fn guard(&mut self, config: &Config, change: &Change) {
@@ -180,6 +195,14 @@ impl Journal {
             Change::Detached { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "detached");
                 let text = format!("{path} is gone and no longer guarded");
+                self.push(
+                    EventKind::Detached { cgroup: path.clone(), caller: name(*caller) },
+                    text,
+                );
+            }
+            Change::Dropped { path, caller } => {
+                info!(cgroup = path, caller = name(*caller), "dropped");
+                let text = format!("{path} is no longer guarded as {}", name(*caller));
                 self.push(
                     EventKind::Detached { cgroup: path.clone(), caller: name(*caller) },
                     text,

@@ -23,6 +23,9 @@ impl Daemon {
             Control::Explain(Subject::Process(pid), answer) => {
                 drop(answer.send(Ok(self.explain_process(pid))));
             }
+            Control::Reload(order, uid, answer) => {
+                drop(answer.send(self.order_reload(order, uid)));
+            }
             Control::Override(order, uid, answer) => {
                 drop(answer.send(self.apply(&order, uid)));
             }
@@ -54,8 +57,8 @@ impl Daemon {
         order: &Override,
     ) -> Result<Vec<(CellId, BreakerName)>, String> {
         let (caller, network) = (order.caller.as_deref(), order.network.as_deref());
-        let callers: Vec<&str> =
-            self.config.callers.iter().map(|caller| caller.name.as_str()).collect();
+        let callers = self.config.callers.iter().filter(|caller| !caller.cgroups.is_empty());
+        let callers: Vec<&str> = callers.map(|caller| caller.name.as_str()).collect();
         if let Some(caller) = caller
             && !callers.contains(&caller)
         {

@@ -75,6 +75,9 @@ fn node(daemon: &Daemon) -> Node {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started: time(daemon.started),
+        generation: daemon.standing.generation,
+        loaded: time(daemon.standing.since),
+        reload_error: daemon.standing.error.clone(),
         tick_ms: millis(daemon.config.node.tick),
         verdict_ttl_ms: millis(daemon.config.node.verdict_ttl),
         cgroups: daemon

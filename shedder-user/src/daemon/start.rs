@@ -8,16 +8,19 @@ use procfs::process::Process;
 use tracing::warn;
 
 use super::cells::Cells;
-use super::discovery::Separate;
+use super::destinations::Destinations;
 use super::established::Endings;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::names::Names;
 use super::networks::Networks;
 use super::ports::Ports;
 use super::refusals::Refusals;
+use super::reload::Standing;
+use super::watch::Watch;
 use super::{Daemon, established};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::engine::{Engine, ShedAction};
 use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins, drop_dead_claims};
 
@@ -47,7 +50,7 @@ pub struct Plan {
 pub fn check(config: &Config, options: RunOptions) -> anyhow::Result<Plan> {
     require_privileges()?;
     let cgroup2 = Cgroup2::find()?;
-    let plan = Guard::plan(&cgroup2, config)?;
+    let plan = Guard::plan(&cgroup2, config, None)?;
     let kernel = load(config, options)?;
     let degradations = kernel.features().degradations();
     Ok(Plan {
@@ -63,16 +66,24 @@ pub fn check(config: &Config, options: RunOptions) -> anyhow::Result<Plan> {
 
 impl Daemon {
     /// Loads, fills in the endpoints that are known, attaches.
-    pub(super) fn start(config: Arc<Config>, options: RunOptions) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        source: Source,
+        content: Vec<u8>,
+        config: Config,
+        options: RunOptions,
+    ) -> anyhow::Result<Self> {
         let started = clock::now();
         let cgroup2 = Cgroup2::find()?;
         // Before anything is loaded, because this is where most configurations are wrong.
-        let plan = Guard::plan(&cgroup2, &config)?;
+        let plan = Guard::plan(&cgroup2, &config, None)?;
         let mut kernel = load(&config, options)?;
         for degradation in kernel.features().degradations() {
             warn!("{degradation}");
         }
         let jiffies_per_second = jiffies(&config, &mut kernel)?;
+        if let Some(per_second) = jiffies_per_second {
+            kernel.allow_holds(config.node.max_held, per_second);
+        }
         drop_dead_claims();
         let left_behind = Pins::clear(&config.node.pin_dir)?;
         if left_behind > 0 {
@@ -80,6 +91,8 @@ impl Daemon {
         }
         let pins =
             if options.detach_on_exit { None } else { Some(Pins::prepare(&config.node.pin_dir)?) };
+        let mut names = Names::new();
+        names.follow(&config);
         let mut daemon = Self {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
@@ -90,13 +103,17 @@ impl Daemon {
             jiffies_per_second,
             verdicts_until: clock::now(),
             networks: Networks::default(),
-            separate: Separate::default(),
+            destinations: Destinations::of(&config, &names),
+            names,
             refusals: Refusals::default(),
             undecodable: 0,
             no_breaker: None,
             started,
             kernel,
-            config,
+            watch: Watch::new(&source, &content, config.node.watch),
+            standing: Standing::new(content, started),
+            source,
+            config: Arc::new(config),
         };
         daemon.journal.started();
         established::prepare(&mut daemon);
@@ -128,7 +145,7 @@ fn load(config: &Config, options: RunOptions) -> anyhow::Result<Kernel> {
 }
 
 /// The length of a jiffy, if a policy holds connects.
-fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> {
+pub(super) fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> {
     let delaying =
         config.bindings.iter().find(|binding| matches!(binding.policy.shed, ShedAction::Delay(_)));
     let Some(binding) = delaying else { return Ok(None) };
@@ -138,7 +155,6 @@ fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Option<u32>> 
             binding.policy.name
         )
     })?;
-    kernel.allow_holds(config.node.max_held, per_second);
     Ok(Some(per_second))
 }
 

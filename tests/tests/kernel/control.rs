@@ -132,6 +132,7 @@ fn the_socket_refuses_a_user_outside_the_group() {
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("not in the group"), "{said}");
+    assert_eq!(run(NOBODY, NOBODY, &["reload"]).status.code(), Some(3));
 
     // In the group, but not root: may look, may not touch.
     std::os::unix::fs::chown(&socket, None, Some(NOBODY)).expect("root may");
@@ -139,6 +140,9 @@ fn the_socket_refuses_a_user_outside_the_group() {
     let output = run(NOBODY, NOBODY, &["trip", &backend.addr().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("only root may override"));
+    let output = run(NOBODY, NOBODY, &["reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("only root may reload"));
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn a_rude_client_does_not_end_the_daemon() {
     for order in ["trip", "hold", "reset"] {
         daemon.succeed(&[order, &backend.addr().to_string()]).expect("root");
     }
-    for request in ["GET /nowhere", "DELETE /v1/status", "POST /v1/override"] {
+    for request in ["GET /nowhere", "DELETE /v1/status", "POST /v1/override", "POST /v1/reload"] {
         let mut client = connect();
         let request = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         client.write_all(request.as_bytes()).expect("it is read");

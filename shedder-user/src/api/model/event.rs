@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerName, Next, Ports, Reason, Window};
+use super::{BreakerName, Fates, Next, Ports, Reason, Window};
 
 /// One line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         network: Option<String>,
     },
-    /// An endpoint has lost its breaker: nobody called it for so long.
+    /// An endpoint has lost its breaker: nobody called it for so long, or the policy no longer has it.
     Forgotten {
         /// Who called.
         caller: String,
@@ -138,6 +138,20 @@ pub enum EventKind {
         cgroup: String,
         /// The caller it belonged to.
         caller: String,
+    },
+    /// A changed policy file is in force.
+    Reloaded {
+        /// One more than before.
+        generation: u32,
+        /// One line for each change.
+        changes: Vec<String>,
+        /// What became of the breakers.
+        breakers: Fates,
+    },
+    /// The policy file as it is now cannot be taken up; the one before stays in force.
+    ReloadFailed {
+        /// Why: file, line and column where there are any.
+        error: String,
     },
     /// The daemon started.
     Started,

@@ -24,6 +24,7 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         socket_group,
         pin_dir,
         rescan,
+        watch,
         brakes,
     } = file;
     let second = Duration::from_secs(1);
@@ -52,6 +53,7 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         socket_group,
         pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
         rescan,
+        watch: watch.unwrap_or(default.watch),
         rules: node_rules(brakes.unwrap_or_default(), &default.rules)?,
     })
 }

@@ -1,0 +1,62 @@
+//! Where a daemon's configuration comes from, so that it can be read again.
+//!
+//! Invariant: reading again never waits: what is no regular file any more is an error.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigError};
+
+/// A policy file and what the command line says over it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    path: PathBuf,
+    socket: Option<PathBuf>,
+}
+
+impl Source {
+    /// The file at `path`; `socket` instead of the control socket it names.
+    pub fn new(path: &Path, socket: Option<PathBuf>) -> Self {
+        Self { path: path.to_owned(), socket }
+    }
+
+    /// What the file holds now. A pipe can be read once only.
+    pub fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        fs::read(&self.path).map_err(|error| ConfigError::unreadable(&self.path, &error))
+    }
+
+    /// As [`Source::read`], of a regular file only.
+    pub fn read_again(&self) -> Result<Vec<u8>, ConfigError> {
+        if self.is_file()? {
+            return self.read();
+        }
+        let error = io::Error::other("it is no regular file");
+        Err(ConfigError::unreadable(&self.path, &error))
+    }
+
+    /// Whether there is a regular file, be it by way of symbolic links.
+    pub fn is_file(&self) -> Result<bool, ConfigError> {
+        let metadata = fs::metadata(&self.path);
+        let metadata = metadata.map_err(|error| ConfigError::unreadable(&self.path, &error))?;
+        Ok(metadata.is_file())
+    }
+
+    /// Checks what was read.
+    pub fn parse(&self, content: &[u8]) -> Result<Config, ConfigError> {
+        let text = str::from_utf8(content).map_err(|error| {
+            ConfigError::unreadable(&self.path, &io::Error::other(error.to_string()))
+        })?;
+        let mut config = Config::parse(&self.path.display().to_string(), text)?;
+        if let Some(socket) = &self.socket {
+            config.node.socket.clone_from(socket);
+        }
+        Ok(config)
+    }
+
+    /// A complaint about the file, or a line of it, from one.
+    pub fn complain(&self, line: Option<usize>, message: &str) -> String {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        format!("{}{line}: {message}", self.path.display())
+    }
+}
