@@ -10,10 +10,10 @@ use shedder_tests::daemon::Daemon;
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
 
 /// A bpf file system of this test alone.
-struct BpfFs(PathBuf);
+pub(crate) struct BpfFs(pub(crate) PathBuf);
 
 impl BpfFs {
-    fn mount(directory: &Path) -> Self {
+    pub(crate) fn mount(directory: &Path) -> Self {
         let path = directory.join("bpf");
         fs::create_dir(&path).expect("a fresh directory");
         let status = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&path).status();

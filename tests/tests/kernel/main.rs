@@ -29,6 +29,7 @@ mod measures;
 mod networks;
 mod ports;
 mod protocols;
+mod reguarding;
 mod reload;
 mod reuse;
 mod scene;

@@ -28,7 +28,7 @@ pub(crate) fn write(daemon: &Daemon, text: &str) {
     fs::rename(&new, &file).expect("it is ours");
 }
 
-fn reload(daemon: &Daemon, text: &str) -> Reloaded {
+pub(crate) fn reload(daemon: &Daemon, text: &str) -> Reloaded {
     write(daemon, text);
     let answer = daemon.succeed(&["reload", "--json"]).expect("root may");
     serde_json::from_str(&answer).expect("JSON")
@@ -41,7 +41,7 @@ fn besides(endpoint: SocketAddr) -> String {
     )
 }
 
-fn unwatched(cgroup: &Cgroup, endpoints: &[SocketAddr], rules: &str) -> String {
+pub(crate) fn unwatched(cgroup: &Cgroup, endpoints: &[SocketAddr], rules: &str) -> String {
     format!("{UNWATCHED}{}", policy(cgroup, endpoints, rules))
 }
 
@@ -184,53 +184,6 @@ fn callers_and_services_may_stand_in_any_order() {
     let breakers = daemon.status().expect("it answers").breakers;
     let allowed = breakers.iter().map(|it| (it.caller.as_str(), it.allowed_total, it.shed_total));
     assert_eq!(allowed.collect::<Vec<_>>(), [("a", 0, 1), ("b", 3, 0), ("c", 0, 0)]);
-}
-
-#[test]
-fn cgroups_are_let_go_taken_in_and_handed_over() {
-    let [(mut first, here), (mut second, there)] = ["reload-old", "reload-new"].map(caller);
-    let healthy = backend(Behaviour::Healthy);
-    let text = |callers: &[(&str, &Cgroup)]| {
-        format!("{UNWATCHED}{}", policy_for(callers, &[healthy.addr()], LASTING))
-    };
-    let daemon = Daemon::start(&text(&[("app", &here)])).expect("it starts");
-    daemon.succeed(&["trip", &healthy.addr().to_string()]).expect("root");
-    assert!(!first.call(healthy.addr(), PATIENCE).expect("it lives").answered());
-    let said = reload(&daemon, &text(&[("app", &there)]));
-    assert_eq!((said.changes.len(), said.breakers.kept), (2, 1), "{said:?}");
-    assert_all_answered(&first.call_many(healthy.addr(), 3, PATIENCE).expect("it lives"));
-    assert!(!second.call(healthy.addr(), PATIENCE).expect("it lives").answered());
-    assert_eq!(programs(&here, Hook::Connect4).expect("root"), 0);
-    // The cgroup of one caller becomes another's: its connects obey the other's breakers.
-    reload(&daemon, &text(&[("app", &here), ("job", &there)]));
-    assert_all_answered(&second.call_many(healthy.addr(), 3, PATIENCE).expect("it lives"));
-    assert!(!first.call(healthy.addr(), PATIENCE).expect("it lives").answered());
-    let cgroups = daemon.status().expect("it answers").node.cgroups;
-    let owners: Vec<_> =
-        cgroups.iter().map(|cgroup| (cgroup.path.as_str(), cgroup.caller.as_str())).collect();
-    assert!(owners.contains(&(here.name(), "app")), "{owners:?}");
-    assert!(owners.contains(&(there.name(), "job")), "{owners:?}");
-}
-
-/// Programs that look at packets cost every packet: they are there only while a policy needs them.
-#[test]
-fn the_programs_of_a_cgroup_follow_what_its_policies_need() {
-    let (mut caller, cgroup) = caller("reload-needs");
-    let healthy = backend(Behaviour::Healthy);
-    let looking = unwatched(&cgroup, &[healthy.addr()], LASTING);
-    let blind = unwatched(&cgroup, &[healthy.addr()], &format!("{LASTING}answers = false\n"));
-    let daemon = Daemon::start(&blind).expect("it starts");
-    let packets =
-        || [Hook::Ingress, Hook::Egress].map(|hook| programs(&cgroup, hook).expect("root"));
-    assert_eq!(packets(), [0, 0]);
-    reload(&daemon, &looking);
-    assert_eq!(packets(), [1, 1]);
-    assert_all_answered(&caller.call_many(healthy.addr(), 3, PATIENCE).expect("it lives"));
-    wait_for("answers are seen", || {
-        daemon.breaker(healthy.addr()).is_ok_and(|breaker| breaker.outcomes.answered == 3)
-    });
-    reload(&daemon, &blind);
-    assert_eq!(packets(), [0, 0]);
 }
 
 /// What was found in a network is kept with the network, and goes with it.
