@@ -210,6 +210,26 @@ fn networks_are_watched_for_as_the_file_says() {
     wait_for("it is discovered again", &mut found);
 }
 
+/// A name need not be looked up again for its addresses to be known.
+#[test]
+fn what_a_name_stands_for_is_kept_with_the_name() {
+    let (mut caller, cgroup) = caller("reload-name");
+    let healthy = backend(Behaviour::Healthy);
+    let text = unwatched(&cgroup, &[healthy.addr()], LASTING);
+    let name = format!("localhost:{}", healthy.addr().port());
+    let named = text.replace(&healthy.addr().to_string(), &name);
+    let daemon = Daemon::start(&named).expect("it starts");
+    wait_for("it is looked up", || daemon.breaker(healthy.addr()).is_ok());
+    daemon.succeed(&["trip", &healthy.addr().to_string()]).expect("root");
+    let known = daemon.status().expect("it answers").breakers.len();
+    let said = reload(&daemon, &named.replace("base = \"10m\"", "base = \"9m\""));
+    assert_eq!(said.breakers, Fates { changed: known, ..Fates::default() });
+    assert!(!caller.call(healthy.addr(), PATIENCE).expect("it lives").answered());
+    let said = reload(&daemon, &named.replace(&name, "192.0.2.1:1"));
+    assert_eq!((said.breakers.removed, said.breakers.added), (known, 1));
+    assert_all_answered(&caller.call_many(healthy.addr(), 3, PATIENCE).expect("it lives"));
+}
+
 #[test]
 fn what_cannot_be_taken_up_changes_nothing() {
     let (mut caller, cgroup) = caller("reload-refused");
