@@ -44,6 +44,7 @@ use crate::config::Config;
 use crate::config::Source;
 use crate::engine::Engine;
 use crate::kernel::Kernel;
+use crate::stop::StopSignals;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
 
@@ -303,29 +304,9 @@ struct Signals {
     stop: StopSignals,
 }
 
-/// The signals that stop it: by a service manager, by Ctrl-C.
-#[derive(Debug)]
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        let stop = StopSignals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
-        Ok(Self { reload: signal(SignalKind::hangup())?, stop })
-    }
-}
-
-impl StopSignals {
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        Ok(Self { reload: signal(SignalKind::hangup())?, stop: StopSignals::of_service()? })
     }
 }
 

@@ -12,4 +12,5 @@ pub mod daemon;
 pub mod engine;
 pub mod kernel;
 pub mod simulation;
+mod stop;
 mod verdict_row;
