@@ -4,10 +4,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are told")]
 
 mod advice;
+mod chart;
 mod check;
 mod doctor;
 mod events;
 mod explain;
+mod histogram;
 mod output;
 mod overrides;
 mod presets;
@@ -48,6 +50,8 @@ enum Command {
     Events(events::Events),
     // Undocumented here, because a line here would hide the long help of the type.
     Explain(explain::Explain),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Histogram(histogram::Latencies),
     /// Shed connects to an endpoint for a while, whatever the evidence says
     Trip(overrides::Timed),
     /// Let connects to an endpoint through for a while, whatever the evidence says
@@ -96,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => command.execute(),
         Command::Events(command) => command.execute(),
         Command::Explain(command) => command.execute(),
+        Command::Histogram(command) => command.execute(),
         Command::Trip(command) => command.execute(crate::api::model::Order::Trip),
         Command::Hold(command) => command.execute(crate::api::model::Order::Hold),
         Command::Reset(command) => command.execute(),

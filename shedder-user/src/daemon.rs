@@ -11,6 +11,7 @@ mod established;
 mod explain;
 mod forgetting;
 mod guard;
+mod histogram;
 mod journal;
 mod names;
 mod networks;

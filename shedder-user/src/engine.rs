@@ -37,6 +37,7 @@ pub(crate) use self::backoff::Chance;
 pub use self::baseline::LearnRule;
 pub use self::breaker::{Directive, View};
 pub use self::evidence::{Buckets, Counts, Sample, Unfinished};
+pub(crate) use self::latencies::Latencies;
 pub use self::notice::{Brake, Notice};
 pub use self::policy::{
     Admission, BestCase, CloseGate, Established, Growth, HalfOpenRule, InvalidPolicy, Lone, Mode,

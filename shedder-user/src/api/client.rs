@@ -11,8 +11,10 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::model::{Event, Explanation, Failure, Overridden, Override, Reload, Reloaded, Status};
-use super::server::Subject;
+use super::model::{
+    Event, Explanation, Failure, Histograms, Overridden, Override, Reload, Reloaded, Status,
+};
+use super::server::{Selection, Subject};
 
 /// A control socket to ask.
 #[derive(Clone, Debug)]
@@ -66,13 +68,20 @@ impl Client {
         service: Option<&str>,
         caller: Option<&str>,
     ) -> Result<Status, ClientError> {
-        let pairs = [("service", service), ("caller", caller)];
-        let query: Vec<String> = pairs
-            .into_iter()
-            .filter_map(|(key, value)| Some(format!("{key}={}", percent_encode(value?))))
-            .collect();
-        let response =
-            self.send(Method::GET, &format!("/v1/status?{}", query.join("&")), None).await?;
+        let query = query([("service", service), ("caller", caller)]);
+        let response = self.send(Method::GET, &format!("/v1/status?{query}"), None).await?;
+        self.read(response).await
+    }
+
+    /// How long handshakes and answers took.
+    pub async fn histogram(&self, of: &Selection) -> Result<Histograms, ClientError> {
+        let Selection { endpoint, caller, network } = of;
+        let query = query([
+            ("endpoint", Some(endpoint.as_str())),
+            ("caller", caller.as_deref()),
+            ("network", network.as_deref()),
+        ]);
+        let response = self.send(Method::GET, &format!("/v1/histogram?{query}"), None).await?;
         self.read(response).await
     }
 
@@ -172,6 +181,14 @@ impl Client {
     fn broken(&self, source: hyper::Error) -> ClientError {
         ClientError::Broken { path: self.path.clone(), source }
     }
+}
+
+/// Those pairs that have a value, as a query.
+fn query<const PAIRS: usize>(pairs: [(&str, Option<&str>); PAIRS]) -> String {
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let pairs: Vec<String> =
+        given.map(|(key, value)| format!("{key}={}", percent_encode(value))).collect();
+    pairs.join("&")
 }
 
 /// `text` as a query value.

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 mod counted;
 mod event;
 mod explanation;
+mod latencies;
 mod reloaded;
 
 pub use self::counted::{Datagrams, InFlight, Outcomes, Ports, Traffic};
 pub use self::event::{Event, EventKind};
 pub use self::explanation::{Explained, Explanation, Refusal};
+pub use self::latencies::{Bucket, Histogram, Histograms};
 pub use self::reloaded::{Fates, Reload, Reloaded};
 
 /// Answer to `GET /v1/status`.

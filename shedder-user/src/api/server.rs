@@ -20,7 +20,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::clock;
 
 use super::model::{
-    Event, EventKind, Explanation, Failure, Overridden, Override, Reload, Reloaded, Status,
+    Event, EventKind, Explanation, Failure, Histograms, Overridden, Override, Reload, Reloaded,
+    Status,
 };
 
 /// A question to the daemon loop, with the place for its answer.
@@ -32,6 +33,8 @@ pub enum Control {
     Events(oneshot::Sender<Follow>),
     /// Why connects are refused, or why there is no telling.
     Explain(Subject, oneshot::Sender<Result<Explanation, String>>),
+    /// How long an endpoint's handshakes and answers took, or why there is no telling.
+    Histogram(Selection, oneshot::Sender<Result<Histograms, String>>),
     /// An operator's order, from the user with this id; what it reached, or why it did not.
     Override(Override, u32, oneshot::Sender<Result<Overridden, String>>),
     /// To take up the policy file as it is now, from the user with this id; what changed, or why
@@ -46,6 +49,18 @@ pub enum Subject {
     Endpoint(String),
     /// A process.
     Process(u32),
+}
+
+/// The breakers of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Address and port, as a person writes it.
+    pub endpoint: String,
+    /// Only this caller's; those of all callers otherwise.
+    pub caller: Option<String>,
+    /// Only in this network namespace; in all otherwise.
+    pub network: Option<String>,
 }
 
 /// The past and the future of the event journal, without a gap between them.
@@ -67,6 +82,7 @@ pub async fn serve(
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
+        .route("/v1/histogram", get(histogram))
         .route("/v1/override", post(orders::override_breaker))
         .route("/v1/reload", post(orders::reload))
         .fallback(async || {
@@ -127,6 +143,21 @@ async fn explain(
     };
     match ask(&control, |answer| Control::Explain(subject, answer)).await {
         Some(Ok(explanation)) => Json(explanation).into_response(),
+        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
+        None => stopping(),
+    }
+}
+
+async fn histogram(
+    State(control): State<mpsc::Sender<Control>>,
+    query: Result<Query<Selection>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Query(selection) = match query {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    match ask(&control, |answer| Control::Histogram(selection, answer)).await {
+        Some(Ok(histograms)) => Json(histograms).into_response(),
         Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
         None => stopping(),
     }

@@ -41,6 +41,35 @@ impl Paint {
     }
 }
 
+/// What bars and curves are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Glyphs {
+    Unicode,
+    Ascii,
+}
+
+impl Glyphs {
+    /// What the locale of this process lets one expect of its terminal.
+    pub(super) fn of_locale() -> Self {
+        let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
+        let locale = set.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
+        let locale = locale.to_string_lossy().to_lowercase();
+        if locale.contains("utf-8") || locale.contains("utf8") {
+            Self::Unicode
+        } else {
+            Self::Ascii
+        }
+    }
+
+    /// Parts of a bar's last cell, from the least to a full one.
+    pub(super) const fn bars(self) -> &'static [char] {
+        match self {
+            Self::Unicode => &['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'],
+            Self::Ascii => &['#'],
+        }
+    }
+}
+
 /// A table with a heading, its columns as wide as their widest cell.
 #[derive(Debug)]
 pub(super) struct Table {

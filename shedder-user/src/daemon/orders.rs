@@ -23,6 +23,7 @@ impl Daemon {
             Control::Explain(Subject::Process(pid), answer) => {
                 drop(answer.send(Ok(self.explain_process(pid))));
             }
+            Control::Histogram(selection, answer) => drop(answer.send(self.histogram(&selection))),
             Control::Reload(order, uid, answer) => {
                 drop(answer.send(self.order_reload(order, uid)));
             }
@@ -35,7 +36,7 @@ impl Daemon {
     fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
         let endpoint = report::endpoint(&order.endpoint)?;
         let ttl = ttl(order)?;
-        let reached = self.reached(endpoint, order)?;
+        let reached = self.reached(endpoint, order.caller.as_deref(), order.network.as_deref())?;
         let now = clock::now();
         for (id, _) in &reached {
             let known = match order.order {
@@ -51,12 +52,12 @@ impl Daemon {
     }
 
     /// The breakers of an endpoint, for one caller or all, in one network namespace or all.
-    fn reached(
+    pub(super) fn reached(
         &self,
         endpoint: SocketAddr,
-        order: &Override,
+        caller: Option<&str>,
+        network: Option<&str>,
     ) -> Result<Vec<(CellId, BreakerName)>, String> {
-        let (caller, network) = (order.caller.as_deref(), order.network.as_deref());
         let callers = self.config.callers.iter().filter(|caller| !caller.cgroups.is_empty());
         let callers: Vec<&str> = callers.map(|caller| caller.name.as_str()).collect();
         if let Some(caller) = caller

@@ -6,9 +6,9 @@ use super::evidence::Buckets;
 
 /// A histogram of latencies, some of which may only be lower bounds.
 #[derive(Debug)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     counts: [u64; BUCKETS],
-    pub(super) samples: u64,
+    pub(crate) samples: u64,
 }
 
 impl Latencies {
@@ -21,7 +21,7 @@ impl Latencies {
     }
 
     /// As [`Latencies::of`], of sums with as many samples as there may be.
-    pub(super) fn of_sums(sums: &[(u8, u64)]) -> Self {
+    pub(crate) fn of_sums(sums: &[(u8, u64)]) -> Self {
         let mut merged = Self { counts: [0; BUCKETS], samples: 0 };
         for (bucket, count) in sums {
             if let Some(total) = merged.counts.get_mut(usize::from(*bucket)) {
@@ -44,7 +44,7 @@ impl Latencies {
 
     /// The smallest latency, in microseconds, that at least `permille` thousandths of the samples
     /// do not exceed; nothing without samples.
-    pub(super) fn quantile_permille(&self, permille: u16) -> Option<u64> {
+    pub(crate) fn quantile_permille(&self, permille: u16) -> Option<u64> {
         let rank = (u128::from(self.samples) * u128::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
         self.filled().find_map(|(bucket, count)| {

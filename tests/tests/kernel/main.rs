@@ -20,6 +20,7 @@ mod footprint;
 mod forgetting;
 mod guarding;
 mod half_open;
+mod histogram;
 mod identity;
 mod in_flight;
 mod isolation;
