@@ -14,6 +14,7 @@ pub mod demo;
 pub mod echo;
 pub mod netns;
 pub mod soak;
+pub mod terminal;
 pub mod wire;
 
 mod chance;
