@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod simulate;
 mod status;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Events(events::Events),
     // Undocumented here, because a line here would hide the long help of the type.
     Explain(explain::Explain),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Top(top::Top),
     // Undocumented here, because a line here would hide the long help of the type.
     Histogram(histogram::Latencies),
     /// Shed connects to an endpoint for a while, whatever the evidence says
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => command.execute(),
         Command::Events(command) => command.execute(),
         Command::Explain(command) => command.execute(),
+        Command::Top(command) => command.execute(),
         Command::Histogram(command) => command.execute(),
         Command::Trip(command) => command.execute(crate::api::model::Order::Trip),
         Command::Hold(command) => command.execute(crate::api::model::Order::Hold),

@@ -1,6 +1,12 @@
 //! What the subcommands share in speaking to people: tables, colours, units.
 
 use std::io::{IsTerminal as _, stdout};
+use std::time::SystemTime;
+
+/// Whether colours are welcome: not where `NO_COLOR` is set.
+pub(super) fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 /// How text is coloured; only on a terminal, and not where `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +27,7 @@ pub(super) enum Colour {
 impl Paint {
     /// For standard output.
     pub(super) fn stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { enabled: stdout().is_terminal() && !refused }
+        Self { enabled: stdout().is_terminal() && wants_colours() }
     }
 
     pub(super) fn apply(self, colour: Colour, text: &str) -> String {
@@ -66,6 +71,14 @@ impl Glyphs {
         match self {
             Self::Unicode => &['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'],
             Self::Ascii => &['#'],
+        }
+    }
+
+    /// Heights of one cell of a curve, from nothing to a full one.
+    pub(super) const fn heights(self) -> &'static [char] {
+        match self {
+            Self::Unicode => &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
+            Self::Ascii => &['_', '.', ':', '-', '=', '+', '*', '#'],
         }
     }
 }
@@ -133,7 +146,11 @@ pub(super) fn latency(microseconds: Option<u64>) -> String {
 
 /// The time span between an RFC 3339 time and now, to the second; a dash when it cannot be read.
 pub(super) fn span(time: &str) -> String {
-    let now = crate::clock::wall(crate::clock::now());
+    span_at(time, crate::clock::wall(crate::clock::now()))
+}
+
+/// As [`span`], at another time than now.
+pub(super) fn span_at(time: &str, now: SystemTime) -> String {
     humantime::parse_rfc3339(time).map_or_else(
         |_unreadable| "-".to_owned(),
         |time| {

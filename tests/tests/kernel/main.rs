@@ -37,6 +37,7 @@ mod scene;
 mod sockets;
 mod syn_count;
 mod throttled;
+mod top;
 mod trips;
 mod udp;
 mod watching;

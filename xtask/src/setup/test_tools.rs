@@ -48,7 +48,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -58,5 +58,10 @@ const TOOLS: [Tool; 2] = [
         program: "nft",
         package: "nftables",
         why: "the kernel tests drop and reject packets with it, to be the faulty network",
+    },
+    Tool {
+        program: "tmux",
+        package: "tmux",
+        why: "the tests of `shedder top` watch it on a terminal as people have it",
     },
 ];
