@@ -12,6 +12,7 @@ mod presets;
 mod rules;
 mod source;
 mod standalone;
+mod suggestion;
 mod validate;
 mod value;
 

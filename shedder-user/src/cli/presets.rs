@@ -24,7 +24,7 @@ impl Presets {
             return Ok(());
         };
         let preset = Preset::find(&name).ok_or_else(|| {
-            anyhow::anyhow!("{name:?} is no preset; there are {}", Preset::known())
+            anyhow::anyhow!("{name:?} is no preset; there are {}", Preset::known(&name))
         })?;
         print!("{}", show(preset));
         Ok(())

@@ -123,7 +123,7 @@ fn policy(name: &str) -> Result<Arc<Policy>, anyhow::Error> {
         let first = config.bindings.first().context("the file has no policy")?;
         Policy::clone(&first.policy)
     } else {
-        let known = Preset::known();
+        let known = Preset::known(name);
         return Err(anyhow!("{name:?} is neither a file nor a preset; there are {known}"));
     };
     Ok(Arc::new(Policy { mode: Mode::Enforce, ..policy }))

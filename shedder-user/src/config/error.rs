@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use super::suggestion;
+
 /// What is wrong with a policy file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -70,7 +72,8 @@ impl Complaint {
 impl From<toml::de::Error> for Complaint {
     fn from(error: toml::de::Error) -> Self {
         // The library's text may span lines; a complaint is one.
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        let said = error.message().lines().collect::<Vec<_>>().join(", ");
+        let message = format!("{said}{}", suggestion::for_quoted(&said));
         Self { span: error.span(), message }
     }
 }

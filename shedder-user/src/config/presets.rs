@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::rules::{Layer as _, Rules, table_with_rules, with_rules};
+use super::suggestion::did_you_mean;
 use crate::engine::{Mode, Policy};
 
 #[cfg(test)]
@@ -40,10 +41,10 @@ impl Preset {
         presets().iter().find(|preset| preset.name == name)
     }
 
-    /// The names of all there are, for a complaint.
-    pub(crate) fn known() -> String {
+    /// The names of all there are, for a complaint about one that is none of them.
+    pub(crate) fn known(wanted: &str) -> String {
         let names: Vec<&str> = presets().iter().map(|preset| preset.name.as_str()).collect();
-        names.join(", ")
+        format!("{}{}", names.join(", "), did_you_mean(wanted, names.iter().copied()))
     }
 
     /// The policy it makes by itself.

@@ -91,6 +91,18 @@ fn the_mode_is_observe_unless_the_file_says_enforce() {
     assert_eq!(config.bindings[0].policy.mode, Mode::Observe);
 }
 
+/// A slip in a name is met with the name that was meant.
+#[test]
+fn a_slip_is_met_with_what_was_meant() {
+    complains("tick = ", "tik = ", "did you mean \"tick\"?");
+    complains("trip.consecutive", "trip.consecutiv", "did you mean \"consecutive\"?");
+    complains("caller = \"web\"", "caller = \"wbe\"", "there are web; did you mean \"web\"?");
+    complains("service = \"db\"", "service = \"bd\"", "did you mean \"db\"?");
+    complains("mode = \"enforce\"", "preset = \"contract-20\"", "did you mean \"contract-200\"?");
+    let unwanted = "trip.without = [\"failure_shar\"]";
+    complains("trip.consecutive = 3", unwanted, "did you mean \"failure_share\"?");
+}
+
 /// Replaces `from` in the good file and expects a complaint at the line of the replacement.
 fn complains(from: &str, to: &str, expected: &str) {
     assert!(GOOD.contains(from), "{from}");

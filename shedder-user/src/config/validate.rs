@@ -131,7 +131,7 @@ fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
     let preset = policy.preset.as_ref();
     let wanted = preset.map_or(presets::DEFAULT, |name| name.value.as_str());
     let preset = Preset::find(wanted).ok_or_else(|| {
-        let message = format!("{wanted:?} is no preset; there are {}", Preset::known());
+        let message = format!("{wanted:?} is no preset; there are {}", Preset::known(wanted));
         Complaint::maybe_at(preset.and_then(|name| name.span.clone()), message)
     })?;
     let name = policy.name.as_ref().map_or_else(

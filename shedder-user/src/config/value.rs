@@ -13,6 +13,7 @@ use shedder_common::errno::Errno;
 use shedder_common::protocol::Protocol;
 
 use super::error::Complaint;
+use super::suggestion::did_you_mean;
 
 /// A value and its place, if it comes from the file and not from a preset.
 #[derive(Clone, Debug)]
@@ -86,7 +87,8 @@ impl Text {
             let message = if names.is_empty() {
                 format!("no {kind} is called {wanted:?}: the file has no [[{kind}]]")
             } else {
-                format!("no {kind} is called {wanted:?}; there are {}", names.join(", "))
+                let hint = did_you_mean(wanted, names.iter().copied());
+                format!("no {kind} is called {wanted:?}; there are {}{hint}", names.join(", "))
             };
             self.complaint(message)
         })

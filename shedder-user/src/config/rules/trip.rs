@@ -1,6 +1,7 @@
 //! `trip`: which rules act on the breaker.
 
 use super::super::error::Complaint;
+use super::super::suggestion::did_you_mean;
 use super::super::value::{At, Text, Time, alternatives};
 use super::latency::{Apdex, Latency, SloDrift, SlowShare};
 use super::layer::{Layer, layer};
@@ -125,9 +126,10 @@ impl Trip {
         for name in self.without.iter().flatten() {
             if name.value != "all" && !Self::NAMES.contains(&name.value.as_str()) {
                 return Err(name.complaint(format!(
-                    "{:?} is no trip rule; use {}, or all",
+                    "{:?} is no trip rule; use {}, or all{}",
                     name.value,
-                    Self::NAMES.join(", ")
+                    Self::NAMES.join(", "),
+                    did_you_mean(&name.value, Self::NAMES.iter().copied())
                 )));
             }
         }
