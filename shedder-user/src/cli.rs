@@ -6,10 +6,12 @@
 mod advice;
 mod chart;
 mod check;
+mod completions;
 mod doctor;
 mod events;
 mod explain;
 mod histogram;
+mod man;
 mod output;
 mod overrides;
 mod presets;
@@ -71,6 +73,10 @@ enum Command {
     Presets(presets::Presets),
     // Undocumented here, because a line here would hide the long help of the type.
     Simulate(simulate::Simulate),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Completions(completions::Completions),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Man(man::Man),
 }
 
 /// How to reach the daemon.
@@ -113,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(command) => command.execute(),
         Command::Presets(command) => command.execute(),
         Command::Simulate(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+        Command::Man(command) => command.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
