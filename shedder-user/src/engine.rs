@@ -224,6 +224,11 @@ impl Engine {
         self.cells.breaker(cell).map(|breaker| breaker.view(now))
     }
 
+    /// What a breaker does at present.
+    pub fn state(&self, cell: CellId) -> Option<State> {
+        self.cells.breaker(cell).map(Breaker::state)
+    }
+
     /// Whether a breaker lets everything through, so that others may send their connects there.
     pub fn is_healthy(&self, cell: CellId) -> bool {
         self.cells.breaker(cell).is_some_and(Breaker::is_healthy)

@@ -2,7 +2,7 @@
 //!
 //! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
-//! [`simulation`] puts a model in the place of the kernel and of time.
+//! [`metrics`] shows it to other programs. [`simulation`] puts a model in the place of the kernel and of time.
 
 pub mod api;
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod kernel;
+pub mod metrics;
 pub mod simulation;
 mod stop;
 mod verdict_row;

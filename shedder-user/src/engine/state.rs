@@ -24,6 +24,18 @@ pub enum State {
 }
 
 impl State {
+    /// Every state, in the order of the type.
+    pub const ALL: [Self; 8] = [
+        Self::Observe,
+        Self::Closed,
+        Self::Throttled,
+        Self::Open,
+        Self::HalfOpen,
+        Self::Recovering,
+        Self::ForcedOpen,
+        Self::ForcedClosed,
+    ];
+
     /// The name in JSON, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,21 @@
+//! What Prometheus reads: a text of all families that `docs/metrics.md` lists.
+//!
+//! Invariant: knows no map, clock or socket; the text follows from a [`Snapshot`] alone, and the
+//! number of its series from the policy file and `metrics_endpoints`, never from traffic.
+
+mod families;
+mod histogram;
+mod page;
+mod tally;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::families::{Family, Kind, families};
+pub use self::histogram::Histogram;
+pub use self::page::{Endpoint, Snapshot, page};
+pub use self::tally::{Calls, Tally};
+
+/// The endpoint under which those without series of their own are added up.
+pub const OTHER: &str = "other";

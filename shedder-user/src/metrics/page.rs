@@ -1,0 +1,246 @@
+//! From a snapshot to the text.
+//!
+//! Invariant: every family is there with its head, also where it has no series yet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shedder_common::counters::{NodeRow, SlotCounters};
+
+use super::families::{self as family, COUNTED, FAILURES, Family};
+use super::tally::add;
+use super::text::{Labels, Text};
+use super::{Calls, Histogram, OTHER, Tally};
+use crate::engine::State;
+
+/// Everything the text tells.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    /// Of shedder.
+    pub version: &'a str,
+    /// Seconds since 1970.
+    pub started: f64,
+    /// Memory, in bytes.
+    pub resident: u64,
+    /// Callers and how many of their cgroups are guarded.
+    pub cgroups: Vec<(&'a str, usize)>,
+    /// Slots in use and slots there are.
+    pub slots: (u32, u32),
+    /// What the programs counted for the node.
+    pub node: NodeRow,
+    /// Events that made no sense.
+    pub undecodable: u64,
+    /// Looks that took too long.
+    pub overruns: u64,
+    /// Since the verdicts were renewed.
+    pub verdict_age: Duration,
+    /// Outcomes by state.
+    pub calls: Calls,
+    /// Breakers whose endpoints have no series of their own.
+    pub unlisted: usize,
+    /// Those with series of their own, and the others as one for each caller and service.
+    pub endpoints: Vec<Endpoint<'a>>,
+    /// Caller, service, and what was counted over all of their endpoints.
+    pub tallies: Vec<(&'a str, &'a str, &'a Tally)>,
+}
+
+/// One endpoint of one caller, or several as one.
+#[derive(Debug)]
+pub struct Endpoint<'a> {
+    caller: &'a str,
+    service: &'a str,
+    /// Address and port, or [`OTHER`].
+    at: String,
+    network: Option<&'a str>,
+    states: [u64; State::ALL.len()],
+    counters: SlotCounters,
+    /// Handshakes, requests, those that stall, connections.
+    in_flight: [u64; 4],
+    port_usage: Option<f64>,
+}
+
+impl<'a> Endpoint<'a> {
+    /// An endpoint with series of its own.
+    pub const fn new(
+        caller: &'a str,
+        service: &'a str,
+        at: String,
+        network: Option<&'a str>,
+    ) -> Self {
+        let counters = SlotCounters::CLEAR;
+        let states = [0; State::ALL.len()];
+        Self { caller, service, at, network, states, counters, in_flight: [0; 4], port_usage: None }
+    }
+
+    /// All those without, of which the forgotten ones had counted so much.
+    pub fn other(caller: &'a str, service: &'a str, forgotten: SlotCounters) -> Self {
+        Self { counters: forgotten, ..Self::new(caller, service, OTHER.to_owned(), None) }
+    }
+
+    /// Adds what is known of a breaker.
+    pub fn take(
+        &mut self,
+        state: State,
+        counters: &SlotCounters,
+        in_flight: [u64; 4],
+        port_usage: Option<f64>,
+    ) {
+        self.states[state as usize] += 1;
+        add(&mut self.counters, counters);
+        for (sum, more) in self.in_flight.iter_mut().zip(in_flight) {
+            *sum += more;
+        }
+        self.port_usage = match (self.port_usage, port_usage) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    fn labels(&self) -> Labels {
+        let labels = pair(self.caller, self.service).and("endpoint", &self.at);
+        self.network.map_or_else(|| labels.clone(), |network| labels.and("network", network))
+    }
+}
+
+/// The text of all families.
+pub fn page(snapshot: &Snapshot<'_>) -> String {
+    let mut text = Text::default();
+    node(&mut text, snapshot);
+    breakers(&mut text, snapshot);
+    let endpoints: Vec<_> = snapshot.endpoints.iter().map(|it| (it.labels(), it)).collect();
+    by_endpoint(&mut text, &endpoints);
+    failures(&mut text, snapshot);
+    by_service(&mut text, snapshot);
+    for counted in &COUNTED {
+        let mut series = text.family(&counted.family);
+        for (labels, endpoint) in &endpoints {
+            for (case, count) in counted.cases {
+                let count = count(&endpoint.counters);
+                if counted.label.is_empty() {
+                    series.put(labels, count);
+                } else {
+                    series.put(&labels.and(counted.label, case), count);
+                }
+            }
+        }
+    }
+    text.finish()
+}
+
+fn node(text: &mut Text, snapshot: &Snapshot<'_>) {
+    let Snapshot { node, slots, .. } = snapshot;
+    let none = Labels::default();
+    let labelled = |text: &mut Text, family: &Family, label, values: &[(&str, u64)]| {
+        let mut series = text.family(family);
+        for (case, value) in values {
+            series.put(&Labels::default().and(label, case), value);
+        }
+    };
+    labelled(text, &family::BUILD_INFO, "version", &[(snapshot.version, 1)]);
+    text.family(&family::START_TIME).put(&none, snapshot.started);
+    text.family(&family::RESIDENT).put(&none, snapshot.resident);
+    let mut series = text.family(&family::CGROUPS);
+    for (caller, count) in &snapshot.cgroups {
+        series.put(&none.and("caller", caller), count);
+    }
+    labelled(text, &family::MAP_ENTRIES, "map", &[("slots", slots.0.into())]);
+    labelled(text, &family::MAP_CAPACITY, "map", &[("slots", slots.1.into())]);
+    let dropped = [("lost", node.events_lost), ("undecodable", snapshot.undecodable)];
+    labelled(text, &family::EVENTS_DROPPED, "reason", &dropped);
+    text.family(&family::UNTAGGED).put(&none, node.untagged);
+    let failed = [
+        ("redirect", node.redirects_failed),
+        ("hold", node.holds_failed),
+        ("hold_limit", node.holds_over),
+    ];
+    labelled(text, &family::ACTIONS_FAILED, "action", &failed);
+    text.family(&family::HELD).put(&none, node.held);
+    text.family(&family::VERDICT_AGE).put(&none, snapshot.verdict_age.as_secs_f64());
+    text.family(&family::EVAL_OVERRUN).put(&none, snapshot.overruns);
+    text.family(&family::UNLISTED).put(&none, snapshot.unlisted);
+}
+
+fn breakers(text: &mut Text, snapshot: &Snapshot<'_>) {
+    let none = Labels::default();
+    let mut series = text.family(&family::STATES);
+    for state in State::ALL {
+        let breakers: u64 = snapshot.endpoints.iter().map(|it| it.states[state as usize]).sum();
+        series.put(&none.and("state", state.name()), breakers);
+    }
+    let mut series = text.family(&family::CALLS);
+    for (outcome, state, count) in snapshot.calls.iter() {
+        series.put(&none.and("outcome", outcome).and("state", state.name()), count);
+    }
+    let mut all = Histogram::of_recoveries();
+    for (_, _, tally) in &snapshot.tallies {
+        all.merge(&tally.recovery);
+    }
+    text.family(&family::ALL_RECOVERIES).put_histogram(&none, &all);
+}
+
+fn by_endpoint(text: &mut Text, endpoints: &[(Labels, &Endpoint<'_>)]) {
+    let mut series = text.family(&family::BREAKER_STATE);
+    for (labels, endpoint) in endpoints {
+        for state in State::ALL {
+            series.put(&labels.and("state", state.name()), endpoint.states[state as usize]);
+        }
+    }
+    let mut series = text.family(&family::IN_FLIGHT);
+    for (labels, endpoint) in endpoints {
+        let kinds = ["connecting", "waiting", "stalled", "connections"];
+        for (kind, count) in kinds.into_iter().zip(endpoint.in_flight) {
+            series.put(&labels.and("kind", kind), count);
+        }
+    }
+    let mut series = text.family(&family::PORTS);
+    for (labels, endpoint) in endpoints {
+        if let Some(usage) = endpoint.port_usage {
+            series.put(labels, usage);
+        }
+    }
+}
+
+/// Over everything that has or had counters, so that the sums only grow.
+fn failures(text: &mut Text, snapshot: &Snapshot<'_>) {
+    let mut sums: BTreeMap<&str, SlotCounters> = BTreeMap::new();
+    for endpoint in &snapshot.endpoints {
+        add(sums.entry(endpoint.service).or_insert(SlotCounters::CLEAR), &endpoint.counters);
+    }
+    for (_, service, tally) in &snapshot.tallies {
+        add(sums.entry(service).or_insert(SlotCounters::CLEAR), &tally.forgotten);
+    }
+    let mut series = text.family(&family::FAILURES_BY_CLASS);
+    for (service, counters) in &sums {
+        let labels = Labels::default().and("service", service);
+        for (class, count) in FAILURES {
+            series.put(&labels.and("class", class), count(counters));
+        }
+    }
+}
+
+fn by_service(text: &mut Text, snapshot: &Snapshot<'_>) {
+    let mut series = text.family(&family::TRANSITIONS);
+    for (caller, service, tally) in &snapshot.tallies {
+        for (state, count) in State::ALL.into_iter().zip(tally.transitions) {
+            series.put(&pair(caller, service).and("to", state.name()), count);
+        }
+    }
+    let histograms: [(&Family, OfTally); 4] = [
+        (&family::RECOVERY, |tally| &tally.recovery),
+        (&family::CONNECT, |tally| &tally.connect),
+        (&family::RESPONSE, |tally| &tally.response),
+        (&family::RTT, |tally| &tally.rtt),
+    ];
+    for (family, histogram) in histograms {
+        let mut series = text.family(family);
+        for (caller, service, tally) in &snapshot.tallies {
+            series.put_histogram(&pair(caller, service), histogram(tally));
+        }
+    }
+}
+
+fn pair(caller: &str, service: &str) -> Labels {
+    Labels::default().and("caller", caller).and("service", service)
+}
+
+type OfTally = fn(&Tally) -> &Histogram;
