@@ -52,6 +52,16 @@ pub enum Errors {
     All,
 }
 
+impl Errors {
+    /// As a policy file names them.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::All => "all",
+        }
+    }
+}
+
 /// Set in [`crate::verdict::Verdict::protocol`]: every error is a failure.
 const ALL_ERRORS: u16 = 1 << 8;
 

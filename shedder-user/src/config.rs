@@ -20,6 +20,7 @@ mod value;
 mod tests;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,10 @@ pub struct Node {
     pub socket: PathBuf,
     /// The group that may use it, besides root.
     pub socket_group: Option<String>,
+    /// Where metrics and health are served; nothing: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Endpoints with series of their own among the metrics; the others are added up.
+    pub metrics_endpoints: u32,
     /// Where links are pinned when they are to outlive the daemon.
     pub pin_dir: PathBuf,
     /// How often cgroup patterns and endpoint names are looked up again.
@@ -150,6 +155,8 @@ impl Default for Node {
             forget_after: Duration::from_mins(10),
             socket: PathBuf::from(DEFAULT_SOCKET),
             socket_group: None,
+            listen: None,
+            metrics_endpoints: 500,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
             rescan: Duration::from_millis(500),
             watch: true,

@@ -13,6 +13,7 @@ mod forgetting;
 mod guard;
 mod histogram;
 mod journal;
+mod metrics;
 mod names;
 mod networks;
 mod orders;
@@ -26,6 +27,7 @@ mod start;
 mod unfinished;
 mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ use crate::config::Source;
 use crate::engine::Engine;
 use crate::kernel::Kernel;
 use crate::stop::StopSignals;
+use crate::web;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
 
@@ -54,6 +57,7 @@ use self::destinations::Destinations;
 use self::established::Endings;
 use self::guard::Guard;
 use self::journal::Journal;
+use self::metrics::Metrics;
 use self::names::{Names, Resolved};
 use self::networks::Networks;
 use self::ports::Ports;
@@ -75,6 +79,9 @@ struct Daemon {
     endings: Endings,
     ports: Ports,
     journal: Journal,
+    metrics: Metrics,
+    /// Where metrics and health are served.
+    listen: Option<SocketAddr>,
     refusals: Refusals,
     networks: Networks,
     destinations: Destinations,
@@ -108,10 +115,16 @@ pub async fn run(
     let mut signals = Signals::new().context("signals cannot be caught")?;
     let node = config.node.clone();
     let socket = SocketFile::claim(&node.socket, node.socket_group.as_deref())?;
+    let pages = match node.listen {
+        Some(address) => Some(web::listen(address).await?),
+        None => None,
+    };
     let mut daemon = Daemon::start(source, content, config, options)?;
+    daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
     let (stop_server, stopped) = oneshot::channel::<()>();
+    let pages = pages.map(|listener| tokio::spawn(web::serve(listener, control.clone())));
     let server = tokio::spawn(api::serve(listener, control, async {
         // An error means the sender is gone, which is a stop as well.
         drop(stopped.await);
@@ -120,12 +133,16 @@ pub async fn run(
         socket = %node.socket.display(),
         cgroups = daemon.guard.len(),
         endpoints = daemon.cells.len(),
+        listen = daemon.listen.map(tracing::field::display),
         "guarding"
     );
     let outcome = daemon.serve(orders, &mut signals).await;
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
     info!("stopping");
+    if let Some(pages) = pages {
+        pages.abort();
+    }
     // The journal ends with the daemon, and with it the streams of those who follow it.
     drop(daemon);
     // A server that ended by itself has nothing left to stop.
@@ -191,6 +208,7 @@ impl Daemon {
         let now = clock::now();
         for (id, cell) in self.cells.iter_mut() {
             if let Some(sample) = sampler::sample(&self.kernel, cell, now) {
+                self.metrics.see(cell, self.engine.state(id), &sample);
                 self.engine.observe(id, &sample, now);
                 cell.failure_run = sample.failure_run;
             }
@@ -198,6 +216,7 @@ impl Daemon {
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
+        self.metrics.looked(now, self.config.node.tick);
     }
 
     /// Shows the engine what happened to one cell, which the kernel says is urgent.
@@ -206,6 +225,7 @@ impl Daemon {
         if let Some(cell) = self.cells.by_slot_mut(slot)
             && let Some(sample) = sampler::sample(&self.kernel, cell, now)
         {
+            self.metrics.see(cell, self.engine.state(cell.id), &sample);
             self.engine.observe(cell.id, &sample, now);
             cell.failure_run = sample.failure_run;
         }
@@ -216,7 +236,8 @@ impl Daemon {
         self.engine.handle_timeout(now);
         publisher::publish(self, now);
         while let Some(transition) = self.engine.poll_transition() {
-            if let Some(cell) = self.cells.by_id(transition.cell) {
+            if let Some(cell) = self.cells.by_id_mut(transition.cell) {
+                self.metrics.change(cell, &transition.change);
                 self.journal.transition(&self.config, cell, &transition);
             }
         }

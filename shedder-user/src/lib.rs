@@ -2,7 +2,7 @@
 //!
 //! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
-//! [`metrics`] shows it to other programs. [`simulation`] puts a model in the place of the kernel and of time.
+//! [`metrics`] and [`web`] show it to other programs. [`simulation`] puts a model in the place of the kernel and of time.
 
 pub mod api;
 pub mod cli;
@@ -15,3 +15,4 @@ pub mod metrics;
 pub mod simulation;
 mod stop;
 mod verdict_row;
+pub mod web;

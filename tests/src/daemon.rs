@@ -151,6 +151,11 @@ impl Daemon {
         }
     }
 
+    /// Where it serves metrics and health.
+    pub fn pages(&self) -> Result<SocketAddr> {
+        Ok(self.status()?.node.listen.context("it serves no pages")?.parse()?)
+    }
+
     /// `shedder events --follow --json`.
     pub fn events(&self) -> Result<Events> {
         Events::follow(command(&["events", "--follow", "--json"], &self.socket())?)

@@ -15,6 +15,7 @@ pub mod echo;
 pub mod netns;
 pub mod soak;
 pub mod terminal;
+pub mod web;
 pub mod wire;
 
 mod chance;

@@ -178,6 +178,9 @@ pub struct Node {
     pub version: String,
     /// Of the daemon.
     pub pid: u32,
+    /// Where metrics and health are served, if they are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listen: Option<String>,
     /// RFC 3339.
     pub started: String,
     /// Of the configuration in force: one, and one more for each reload that changed anything.

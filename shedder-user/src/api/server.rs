@@ -29,6 +29,10 @@ use super::model::{
 pub enum Control {
     /// Everything there is to know now.
     Status(oneshot::Sender<Status>),
+    /// The text that Prometheus reads.
+    Metrics(oneshot::Sender<Bytes>),
+    /// Whether this daemon is ready, or why not.
+    Ready(oneshot::Sender<Result<(), String>>),
     /// What happened lately, and what happens from then on.
     Events(oneshot::Sender<Follow>),
     /// Why connects are refused, or why there is no telling.

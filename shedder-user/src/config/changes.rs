@@ -30,6 +30,7 @@ impl Node {
             ("socket", self.socket != new.socket),
             ("socket_group", self.socket_group != new.socket_group),
             ("pin_dir", self.pin_dir != new.pin_dir),
+            ("listen", self.listen != new.listen),
         ]
         .into_iter()
         .find_map(|(setting, differs)| differs.then_some(setting))
@@ -48,6 +49,8 @@ fn node(old: &Node, new: &Node, lines: &mut Vec<String>) {
     }
     changed("node", "max_held", &old.max_held, &new.max_held, lines);
     changed("node", "watch", &old.watch, &new.watch, lines);
+    let endpoints = (old.metrics_endpoints, new.metrics_endpoints);
+    changed("node", "metrics_endpoints", &endpoints.0, &endpoints.1, lines);
     if old.rules != new.rules {
         lines.push("node: brakes changed".to_owned());
     }
@@ -67,6 +70,7 @@ fn service(old: &Service, new: &Service, lines: &mut Vec<String>) {
     changed(&whose, "udp", &old.udp, &new.udp, lines);
     let spoken = |service: &Service| service.protocol.map_or("none", |protocol| protocol.name());
     changed(&whose, "protocol", &spoken(old), &spoken(new), lines);
+    changed(&whose, "errors", &old.errors.name(), &new.errors.name(), lines);
 }
 
 /// Lines for those of one kind, by their places.
@@ -263,6 +267,7 @@ service = "db"
             |setting: &str| old.fixed_difference(&parse(&format!("[node]\n{setting}{FILE}")).node);
         assert_eq!(fixed("max_endpoints = 7"), Some("max_endpoints"));
         assert_eq!(fixed("socket_group = \"adm\""), Some("socket_group"));
+        assert_eq!(fixed("listen = \"127.0.0.1:9\""), Some("listen"));
         assert_eq!(fixed("tick = \"50ms\""), None);
     }
 }

@@ -28,6 +28,10 @@ pub(super) struct Node {
     pub(super) forget_after: Option<Time>,
     pub(super) socket: Option<String>,
     pub(super) socket_group: Option<String>,
+    pub(super) listen: Option<Text>,
+    #[serde(default)]
+    pub(super) listen_anywhere: bool,
+    pub(super) metrics_endpoints: Option<At<u32>>,
     pub(super) pin_dir: Option<String>,
     pub(super) rescan: Option<Time>,
     pub(super) watch: Option<bool>,

@@ -174,6 +174,30 @@ fn a_fallback_that_is_another_services_endpoint_is_refused() {
     assert!(error.contains("both decide about 10.0.0.1:5432"), "{error}");
 }
 
+/// Who asks there is not asked who it is, so what other machines reach takes a second word.
+#[test]
+fn pages_are_for_this_machine_unless_told_otherwise() {
+    let node = |lines: &str| {
+        let text = GOOD.replace("[node]\n", &format!("[node]\n{lines}\n"));
+        Config::parse("f", &text).map(|config| config.node.listen.map(|at| at.to_string()))
+    };
+    assert_eq!(node(""), Ok(None));
+    for address in ["127.0.0.1:9464", "127.8.0.1:1", "[::1]:9464"] {
+        assert_eq!(node(&format!("listen = \"{address}\"")), Ok(Some(address.to_owned())));
+    }
+    for address in ["0.0.0.0:9464", "10.0.0.1:9464", "[::]:9464", "[fd00::1]:9464"] {
+        let error = node(&format!("listen = \"{address}\"")).expect_err(address).to_string();
+        assert!(error.starts_with("f:3:10: listen is"), "{error}");
+        assert!(error.contains("127.0.0.1:9464, or set listen_anywhere = true"), "{error}");
+        let anyway = node(&format!("listen = \"{address}\"\nlisten_anywhere = true"));
+        assert_eq!(anyway, Ok(Some(address.to_owned())));
+    }
+    for nonsense in ["9464", "localhost:9464", "127.0.0.1", ""] {
+        let error = node(&format!("listen = \"{nonsense}\"")).expect_err(nonsense).to_string();
+        assert!(error.contains("is no address and port; write 127.0.0.1:9464"), "{error}");
+    }
+}
+
 #[test]
 fn an_empty_file_guards_nothing_and_says_so() {
     let error = Config::parse("f", "").expect_err("empty").to_string();

@@ -30,6 +30,8 @@ pub(super) struct Cells {
     numbered: u32,
     /// Cells there ever were.
     added: u64,
+    /// Cells that are listed.
+    listed: u32,
 }
 
 /// One caller's view of one endpoint.
@@ -62,6 +64,10 @@ pub(super) struct Cell {
     /// Failures in a row the engine was last shown.
     pub(super) failure_run: u64,
     pub(super) rate: Rate,
+    /// Whether it has series of its own among the metrics, from its first moment to its last.
+    pub(super) is_listed: bool,
+    /// When it left closed by itself, until it is closed again.
+    pub(super) tripped: Option<Monotonic>,
     /// Half-open tokens ever taken when the present epoch began.
     pub(super) tokens_before: u64,
     /// What the kernel was last told.
@@ -156,6 +162,8 @@ impl Cells {
         engine.insert(id, place, Arc::clone(&binding.policy), now);
         self.by_key.insert(key, id);
         self.added += 1;
+        let is_listed = self.listed < config.node.metrics_endpoints;
+        self.listed += u32::from(is_listed);
         let is_fallback =
             config.services[binding.service].fallback.contains(&EndpointSpec::Address(endpoint));
         let index = slot.slot as usize;
@@ -182,6 +190,8 @@ impl Cells {
             ports: Taken::new(),
             failure_run: 0,
             rate: Rate { since: now, connects: 0, per_second: 0.0 },
+            is_listed,
+            tripped: None,
             tokens_before: 0,
             published: None,
         });
@@ -207,7 +217,9 @@ impl Cells {
                 self.endpoints.remove(&endpoint);
             }
         }
-        Ok(self.by_slot.get_mut(id.0 as usize).and_then(Option::take))
+        let removed = self.by_slot.get_mut(id.0 as usize).and_then(Option::take);
+        self.listed -= u32::from(removed.as_ref().is_some_and(|cell| cell.is_listed));
+        Ok(removed)
     }
 
     /// Ranks cells anew: those of `named` come in its order, before the others.

@@ -33,10 +33,11 @@ impl Daemon {
 
     /// Takes a cell's breaker and slot away.
     pub(super) fn forget(&mut self, id: CellId, why: &str, now: Monotonic) {
-        let Self { cells, kernel, engine, endings, journal, networks, config, .. } = self;
+        let Self { cells, kernel, engine, endings, journal, metrics, networks, config, .. } = self;
         match cells.remove(kernel, engine, id, now) {
             Ok(Some(cell)) => {
                 endings.forget(id);
+                metrics.forget(&cell);
                 let network = cell.key.network;
                 if cells.iter().all(|other| other.key.network != network) {
                     networks.forget(network);

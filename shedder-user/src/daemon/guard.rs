@@ -78,6 +78,11 @@ impl Guard {
         self.attached.iter().map(|(path, guarded)| (path.as_str(), guarded.caller))
     }
 
+    /// A cgroup that should be guarded and is not, and why.
+    pub(super) fn first_refused(&self) -> Option<(&str, &str)> {
+        self.refused.first_key_value().map(|(path, why)| (path.as_str(), why.as_str()))
+    }
+
     /// The directories of a caller's guarded cgroups.
     pub(super) fn directories(&self, caller: usize) -> Vec<PathBuf> {
         let own = self.iter().filter(|(_, owner)| *owner == caller);

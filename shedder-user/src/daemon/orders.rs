@@ -16,6 +16,8 @@ impl Daemon {
     pub(super) fn answer(&mut self, control: Control) {
         match control {
             Control::Status(answer) => drop(answer.send(report::status(self))),
+            Control::Metrics(answer) => drop(answer.send(self.metrics_page())),
+            Control::Ready(answer) => drop(answer.send(self.readiness())),
             Control::Events(answer) => drop(answer.send(self.journal.follow())),
             Control::Explain(Subject::Endpoint(endpoint), answer) => {
                 drop(answer.send(self.explain_endpoint(&endpoint)));

@@ -132,6 +132,7 @@ impl Daemon {
             self.journal.guard(&self.config, change);
         }
         self.replace_cells(fates, destinations, now);
+        self.metrics.follow(&self.config);
         established::prepare(self);
         self.settle(now);
         Ok(reloaded)

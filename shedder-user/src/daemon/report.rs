@@ -74,6 +74,7 @@ fn node(daemon: &Daemon) -> Node {
     Node {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        listen: daemon.listen.map(|address| address.to_string()),
         started: time(daemon.started),
         generation: daemon.standing.generation,
         loaded: time(daemon.standing.since),
@@ -149,7 +150,7 @@ const fn outcomes(counters: &SlotCounters) -> Outcomes {
     }
 }
 
-fn in_flight(counters: &SlotCounters, row: &InFlightRow) -> InFlight {
+pub(super) fn in_flight(counters: &SlotCounters, row: &InFlightRow) -> InFlight {
     InFlight {
         connecting: row.connecting(),
         waiting: row.waiting(),

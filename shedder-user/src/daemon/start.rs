@@ -12,6 +12,7 @@ use super::destinations::Destinations;
 use super::established::Endings;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::metrics::Metrics;
 use super::names::Names;
 use super::networks::Networks;
 use super::ports::Ports;
@@ -100,6 +101,8 @@ impl Daemon {
             endings: Endings::default(),
             ports: Ports::default(),
             journal: Journal::new(),
+            metrics: Metrics::new(&config, started),
+            listen: None,
             jiffies_per_second,
             verdicts_until: clock::now(),
             networks: Networks::default(),

@@ -1,6 +1,7 @@
 //! Settings of the daemon: every one in its range.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use super::super::Node;
 use super::super::error::Complaint;
 use super::super::file;
-use super::super::value::{At, Time, permille};
+use super::super::value::{At, Text, Time, permille};
 use crate::engine::NodeRules;
 
 /// What the file says over what holds without it.
@@ -22,6 +23,9 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         forget_after,
         socket,
         socket_group,
+        listen,
+        listen_anywhere,
+        metrics_endpoints,
         pin_dir,
         rescan,
         watch,
@@ -51,11 +55,33 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         )?,
         socket: socket.map_or(default.socket, PathBuf::from),
         socket_group,
+        listen: listen.map(|given| address(&given, listen_anywhere)).transpose()?,
+        metrics_endpoints: number(
+            "metrics_endpoints",
+            metrics_endpoints,
+            default.metrics_endpoints,
+            0..=5000,
+        )?,
         pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
         rescan,
         watch: watch.unwrap_or(default.watch),
         rules: node_rules(brakes.unwrap_or_default(), &default.rules)?,
     })
+}
+
+/// Where to listen. Nobody is asked who they are there, so other machines are let in only by a second word.
+fn address(given: &Text, anywhere: bool) -> Result<SocketAddr, Complaint> {
+    let text = &given.value;
+    let address: SocketAddr = text.parse().map_err(|_not_an_address| {
+        given.complaint(format!("{text:?} is no address and port; write 127.0.0.1:9464"))
+    })?;
+    if address.ip().is_loopback() || anywhere {
+        return Ok(address);
+    }
+    Err(given.complaint(format!(
+        "listen is {address}, which other machines may reach, and whoever reaches it reads what this node calls: write 127.0.0.1:{}, or set listen_anywhere = true",
+        address.port(),
+    )))
 }
 
 fn node_rules(brakes: file::Brakes, default: &NodeRules) -> Result<NodeRules, Complaint> {

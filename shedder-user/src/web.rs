@@ -1,0 +1,122 @@
+//! What other programs read over TCP: metrics, and whether the daemon is well. HTTP, without a word
+//! that changes anything.
+//!
+//! Invariant: whoever connects costs the daemon little and for a short time only: so many at once, each
+//! for so long, one answer each.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::api::Control;
+
+/// Takes the address; nobody is answered yet.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another address for listen in [node]")
+    })
+}
+
+/// Answers requests until it is dropped.
+pub async fn serve(listener: TcpListener, control: mpsc::Sender<Control>) {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(async || {
+            (StatusCode::NOT_FOUND, "no such page; there are /metrics, /healthz and /readyz\n")
+        })
+        .with_state(control);
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        // Those beyond wait in the listener's queue, and the daemon knows nothing of them.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let conversation = converse(stream, routes.clone());
+                tokio::spawn(async move {
+                    // One that breaks off or takes too long is the client's affair.
+                    drop(timeout(LIFE, conversation).await);
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "nobody can be answered");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, routes: Router) -> hyper::Result<()> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .keep_alive(false)
+        .max_buf_size(MAX_REQUEST_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .await
+}
+
+async fn metrics(State(control): State<mpsc::Sender<Control>>) -> Response {
+    ask(&control, Control::Metrics).await.map_or_else(silent, |page| {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
+    })
+}
+
+/// Alive: the loop answers.
+async fn healthz(State(control): State<mpsc::Sender<Control>>) -> Response {
+    ask(&control, Control::Ready).await.map_or_else(silent, |_ready| "ok\n".into_response())
+}
+
+/// Attached, and looking at the evidence.
+async fn readyz(State(control): State<mpsc::Sender<Control>>) -> Response {
+    ask(&control, Control::Ready).await.map_or_else(silent, |ready| match ready {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+        }
+    })
+}
+
+/// Puts a question to the daemon loop; nothing when it does not answer in time.
+async fn ask<T>(
+    control: &mpsc::Sender<Control>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Control,
+) -> Option<T> {
+    let answer = async {
+        let (sender, receiver) = oneshot::channel();
+        control.send(question(sender)).await.ok()?;
+        receiver.await.ok()
+    };
+    timeout(ANSWER_WITHIN, answer).await.ok().flatten()
+}
+
+fn silent() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the daemon's loop does not answer\n").into_response()
+}
+
+/// Conversations at once.
+const AT_ONCE: usize = 32;
+/// How long a conversation may take, by whatever fault.
+const LIFE: Duration = Duration::from_secs(5);
+const HEADERS_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// After an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The least hyper accepts, and more than any of these requests has.
+const MAX_REQUEST_BYTES: usize = 8 * 1024;
