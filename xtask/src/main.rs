@@ -41,7 +41,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Chore {
     /// Install what building and testing needs: the sources of Rust's core library, bpf-linker,
-    /// ip and nft. Every other chore does its part of this by itself.
+    /// ip, nft and Prometheus. Every other chore does its part of this by itself.
     Setup,
     /// Build the BPF programs, then the daemon and the lab.
     Build {

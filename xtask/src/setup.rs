@@ -6,6 +6,7 @@
 mod bpf_linker;
 mod clippy;
 mod debian;
+mod prometheus;
 mod rust_src;
 mod test_tools;
 

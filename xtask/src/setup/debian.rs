@@ -2,6 +2,8 @@
 //!
 //! Invariant: a failed install leaves an error that names the command to run by hand.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +30,26 @@ pub(super) fn install(packages: &[&str], progress: &str) -> Result<()> {
         .with_context(|| format!("see what `apt-get install {}` says", packages.join(" ")))
 }
 
+/// Download one package into a directory without installing it; the file.
+pub(super) fn download(package: &str, directory: &Path) -> Result<PathBuf> {
+    ensure!(process::find("apt-get").is_some(), "not installed (no Debian)");
+    // What an interrupted download left would be taken for it.
+    for old in packages_in(directory) {
+        fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+    }
+    let mut command = apt_get();
+    // As root apt would warn that its own user may not write here.
+    command.args(["download", "-qq", "-o", "APT::Sandbox::User=root", package]);
+    command.current_dir(directory);
+    if process::run(&mut command).is_err() {
+        update()?;
+        process::run(&mut command)
+            .with_context(|| format!("see what `apt-get download {package}` says"))?;
+    }
+    let mut found = packages_in(directory);
+    found.pop().with_context(|| format!("`apt-get download {package}` brought nothing"))
+}
+
 /// Refresh the lists of packages.
 pub(super) fn update() -> Result<()> {
     step::announce("refreshing the lists of packages");
@@ -47,6 +69,12 @@ fn install_command(packages: &[&str]) -> Command {
     command.args(["install", "-y", "-qq", "--no-install-recommends", "--no-remove"]);
     command.args(["-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0"]).args(packages);
     command
+}
+
+fn packages_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect()
 }
 
 fn apt_get() -> Command {

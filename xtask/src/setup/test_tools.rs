@@ -4,15 +4,16 @@
 
 use anyhow::{Result, bail};
 
-use super::debian;
+use super::{debian, prometheus};
 use crate::process;
 use crate::step::{Change, Done, Report};
 
 /// Find the tools, or install them.
 pub(crate) fn ensure(report: Report) -> Result<()> {
-    let problems: Vec<String> = TOOLS
-        .iter()
-        .filter_map(|tool| report.step(tool.program, || ensure_tool(tool)).err())
+    let tools = TOOLS.iter().map(|tool| report.step(tool.program, || ensure_tool(tool)));
+    let problems: Vec<String> = tools
+        .chain([prometheus::ensure(report)])
+        .filter_map(Result::err)
         .map(|error| format!("{error:#}"))
         .collect();
     if problems.is_empty() {
