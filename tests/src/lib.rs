@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod demo;
 pub mod echo;
 pub mod netns;
+pub mod prometheus;
 pub mod soak;
 pub mod terminal;
 pub mod web;

@@ -31,6 +31,7 @@ mod metrics;
 mod networks;
 mod pages;
 mod ports;
+mod prometheus;
 mod protocols;
 mod reguarding;
 mod reload;
