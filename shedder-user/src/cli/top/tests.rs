@@ -188,6 +188,10 @@ fn node() -> Node {
         started: String::new(),
         tick_ms: 100,
         verdict_ttl_ms: 3_000,
+        listen: None,
+        generation: 1,
+        loaded: String::new(),
+        reload_error: None,
         cgroups: vec![crate::api::model::Cgroup {
             path: "/a".to_owned(),
             caller: "web".to_owned(),
