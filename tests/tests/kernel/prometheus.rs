@@ -2,13 +2,14 @@
 //! real daemon.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::prometheus::{Prometheus, promtool};
 
 use crate::metrics::{scrape, with_pages};
-use crate::scene::{LASTING, backend, caller, open, wait_for};
+use crate::scene::{LASTING, backend, caller, open};
 
 #[test]
 fn promtool_finds_no_fault_with_the_text() {
@@ -47,11 +48,12 @@ fn a_real_prometheus_scrapes_and_alerts() {
         let values = prometheus.query(expression).expect("it answers");
         values.first().is_some_and(|value| value["value"][1] == "1")
     };
-    wait_for("it is scraped", || has("up{job=\"shedder\"}"));
+    // It looks for its targets after five seconds.
+    eventually("it is scraped", || has("up{job=\"shedder\"}"));
     assert!(!prometheus.alerts().expect("it answers").iter().any(|(name, _)| name == OPEN));
     drop(open(&daemon, &mut caller, backend.addr()));
-    wait_for("it knows", || has("shedder_breaker_state{state=\"open\",service=\"db\"}"));
-    wait_for("it alerts", || {
+    eventually("it knows", || has("shedder_breaker_state{state=\"open\",service=\"db\"}"));
+    eventually("it alerts", || {
         let alerts = prometheus.alerts().expect("it answers");
         alerts.contains(&(OPEN.to_owned(), "pending".to_owned()))
     });
@@ -95,6 +97,16 @@ fn every_alert_has_a_test_in_which_it_fires() {
     for alert in alerts {
         assert!(fires(alert), "{alert}");
     }
+}
+
+fn eventually(what: &str, mut has_come: impl FnMut() -> bool) {
+    for _ in 0..1_200 {
+        if has_come() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("waited in vain: {what}");
 }
 
 fn dashboard_expressions() -> Vec<String> {
