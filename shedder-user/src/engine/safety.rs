@@ -217,8 +217,13 @@ impl Safety {
 
     /// The breakers for which something else holds than before, and what.
     pub(super) fn poll_standing(&mut self) -> Option<(Vec<CellId>, Standing)> {
-        let group = self.groups.get(&self.changed.pop()?)?;
-        Some((group.cells.clone(), group.standing()))
+        while let Some(changed) = self.changed.pop() {
+            // One that has gone meanwhile has no breakers left to tell.
+            if let Some(group) = self.groups.get(&changed) {
+                return Some((group.cells.clone(), group.standing()));
+            }
+        }
+        None
     }
 
     /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
