@@ -128,7 +128,7 @@ impl Engine {
             return false;
         }
         self.safety.expect_change(cell, &self.cells);
-        self.notices.extend(self.safety.reckon_panic(cell, &self.cells, now));
+        self.reckon_panic(cell, now);
         true
     }
 
