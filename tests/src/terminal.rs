@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "a controlling terminal and signals")]
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -82,7 +82,11 @@ impl Terminal {
         while !wanted(self.screen()) {
             match self.output.recv_timeout(deadline.saturating_duration_since(now())) {
                 Ok(bytes) => self.emulator.0.process(&bytes),
-                Err(_) => bail!("waited in vain: {what}\n{}", self.screen().contents()),
+                Err(error) => bail!(
+                    "waited in vain: {what} ({error}; the program: {:?})\n{}",
+                    self.process.try_wait(),
+                    self.screen().contents()
+                ),
             }
         }
         Ok(())
@@ -162,9 +166,12 @@ fn read(mut from: File) -> Receiver<Vec<u8>> {
     let (sender, output) = channel();
     thread::spawn(move || {
         let mut bytes = vec![0; 16 * 1024];
-        while let Ok(length) = from.read(&mut bytes) {
-            if length == 0 || sender.send(bytes[..length].to_vec()).is_err() {
-                return;
+        loop {
+            match from.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return,
+                Ok(length) if sender.send(bytes[..length].to_vec()).is_err() => return,
+                Ok(_) => {}
             }
         }
     });
