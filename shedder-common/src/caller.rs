@@ -10,12 +10,15 @@ pub struct CallerRow {
     /// The caller's id; zero until the daemon has stored it.
     pub id: u32,
     /// What its policies ask of the connect programs beyond TCP by address and port: a set of bits.
-    pub asks: u32,
+    pub asks: u16,
+    /// Which hundredth of all cgroups this one belongs to, from zero: a verdict that acts for some
+    /// percent of them acts for those below.
+    pub cohort: u16,
 }
 
 /// Set in [`CallerRow::asks`]: some of its endpoints are told apart by network namespace.
-pub const ASKS_NETWORKS: u32 = 2;
+pub const ASKS_NETWORKS: u16 = 2;
 /// Set in [`CallerRow::asks`]: a service of this caller wants its verdicts obeyed by UDP too.
-pub const ASKS_UDP: u32 = 1;
+pub const ASKS_UDP: u16 = 1;
 
 const _: () = assert!(size_of::<CallerRow>() == 8);

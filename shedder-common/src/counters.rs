@@ -17,8 +17,8 @@ pub struct SlotCounters {
     pub delayed: u64,
     /// Connects sent to a sibling.
     pub redirected: u64,
-    /// Connects that enforcing would have shed.
-    pub would_shed: u64,
+    /// Connects let through although the verdict sheds, because it does not act for their cgroup.
+    pub spared: u64,
     /// Connects let through because the verdict was no longer renewed.
     pub expired: u64,
     /// Connects admitted as half-open probes.
@@ -90,8 +90,8 @@ pub struct SlotCounters {
     pub datagrams_denied: u64,
     /// Datagrams sent to a sibling.
     pub datagrams_redirected: u64,
-    /// Datagrams that enforcing would have refused or sent elsewhere.
-    pub datagrams_would_shed: u64,
+    /// Datagrams let through although the verdict sheds, because it does not act for their cgroup.
+    pub datagrams_spared: u64,
     /// Outcome: an answer arrived that says that the endpoint failed; not among the responses.
     pub errored: u64,
     /// Zero.
@@ -108,7 +108,7 @@ impl SlotCounters {
         denied: 0,
         delayed: 0,
         redirected: 0,
-        would_shed: 0,
+        spared: 0,
         expired: 0,
         probes: 0,
         probe_successes: 0,
@@ -144,7 +144,7 @@ impl SlotCounters {
         datagrams: 0,
         datagrams_denied: 0,
         datagrams_redirected: 0,
-        datagrams_would_shed: 0,
+        datagrams_spared: 0,
         errored: 0,
         reserved: [0; 5],
     };
@@ -152,6 +152,17 @@ impl SlotCounters {
     /// Connects that were refused, held or sent elsewhere.
     pub const fn shed(&self) -> u64 {
         self.denied + self.delayed + self.redirected
+    }
+
+    /// Connects that a verdict which acts for every cgroup would have shed: the same number whatever
+    /// share it acts for.
+    pub const fn would_shed(&self) -> u64 {
+        self.shed() + self.spared
+    }
+
+    /// The same of datagrams.
+    pub const fn datagrams_would_shed(&self) -> u64 {
+        self.datagrams_denied + self.datagrams_redirected + self.datagrams_spared
     }
 }
 

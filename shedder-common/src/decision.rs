@@ -5,8 +5,8 @@
 pub mod vectors;
 
 use crate::verdict::{
-    ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, errno, is_half_open,
-    is_observe, is_on_burst,
+    ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, enforce_percent, errno,
+    is_half_open, is_on_burst,
 };
 
 /// What to do with one connect.
@@ -19,7 +19,8 @@ pub enum Decision {
     AllowExpired,
     /// Let it through as one of the half-open probes.
     Probe,
-    /// Let it through and count that `Shed` would have happened.
+    /// Let it through, because the verdict does not act for this cgroup, and count that `Shed` would have
+    /// happened.
     Observe(Shed),
     /// Do not let it through as it is.
     Shed(Shed),
@@ -49,9 +50,9 @@ pub trait Ask {
     fn next_turn(&mut self) -> u64;
 }
 
-/// Decides one connect.
+/// Decides one connect of a cgroup of this [`crate::caller::CallerRow::cohort`].
 #[inline(always)]
-pub fn decide(verdict: &Verdict, slot: &mut impl Ask) -> Decision {
+pub fn decide(verdict: &Verdict, cohort: u16, slot: &mut impl Ask) -> Decision {
     let word = verdict.word;
     let shed = match word & ACTION_MASK {
         DENY if errno(word) != 0 => Shed::Deny(errno(word)),
@@ -75,7 +76,11 @@ pub fn decide(verdict: &Verdict, slot: &mut impl Ask) -> Decision {
     if permille != 0 && admits(slot.next_turn(), permille) {
         return Decision::Allow;
     }
-    if is_observe(word) { Decision::Observe(shed) } else { Decision::Shed(shed) }
+    if cohort < u16::from(enforce_percent(word)) {
+        Decision::Shed(shed)
+    } else {
+        Decision::Observe(shed)
+    }
 }
 
 /// Whether turn number `turn` belongs to an admitted share of `permille` thousandths.
@@ -161,7 +166,11 @@ mod tests {
                 turns: vector.turns,
             };
             for (connect, decision) in vector.decisions().enumerate() {
-                assert_eq!(decide(&verdict, &mut slot), decision, "{name}, connect {connect}");
+                assert_eq!(
+                    decide(&verdict, vector.cohort, &mut slot),
+                    decision,
+                    "{name}, connect {connect}"
+                );
             }
             let (taken, turns) = (slot.tokens - vector.tokens_taken, slot.turns - vector.turns);
             assert_eq!((taken, turns), (counts.tokens_taken, counts.turns), "{name}");
@@ -173,7 +182,7 @@ mod tests {
         let words = [0, VerdictWord::allow(9).pack(), DENY];
         for word in words.into_iter().chain(ALL_UNKNOWN) {
             let verdict = Verdict { word, ..Verdict::zeroed() };
-            assert_eq!(decide(&verdict, &mut Silent), Decision::Allow, "{word:#b}");
+            assert_eq!(decide(&verdict, 0, &mut Silent), Decision::Allow, "{word:#b}");
         }
     }
 
@@ -190,11 +199,11 @@ mod tests {
         #[test]
         fn any_row_decides_without_panic(
             word: u64, burst_limit: u32, failure_run: u64, is_abandoned: bool, tokens in 0..u64::MAX,
-            turns in 0..u64::MAX,
+            turns in 0..u64::MAX, cohort: u16,
         ) {
             let verdict = Verdict { word, burst_limit, ..Verdict::zeroed() };
             let mut slot = Slot { failure_run, is_abandoned, tokens, turns };
-            let _decision = decide(&verdict, &mut slot);
+            let _decision = decide(&verdict, cohort, &mut slot);
         }
     }
 }

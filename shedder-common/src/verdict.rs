@@ -87,8 +87,9 @@ pub enum Action {
 pub struct VerdictWord {
     /// What happens to a connect that is not admitted.
     pub action: Action,
-    /// Count what would have happened and let everything through.
-    pub observe: bool,
+    /// It acts for the cgroups whose [`crate::caller::CallerRow::cohort`] is below this, a percentage; for
+    /// the others it only counts. Zero observes.
+    pub enforce_percent: u8,
     /// Admit by token; see [`Verdict::token_limit`].
     pub half_open: bool,
     /// Shed only from [`Verdict::burst_limit`] failures in a row on: the breaker is closed, and would
@@ -105,7 +106,7 @@ impl VerdictWord {
     pub const fn allow(epoch: u16) -> Self {
         Self {
             action: Action::Allow,
-            observe: false,
+            enforce_percent: 0,
             half_open: false,
             on_burst: false,
             admit_permille: 0,
@@ -113,7 +114,7 @@ impl VerdictWord {
         }
     }
 
-    /// The packed form. An `admit_permille` over 1000 becomes 1000.
+    /// The packed form. An `admit_permille` over 1000 becomes 1000, an `enforce_percent` over 100 becomes 100.
     pub const fn pack(self) -> u64 {
         let (code, argument, errno) = match self.action {
             Action::Allow => (ALLOW, 0, 0),
@@ -122,9 +123,10 @@ impl VerdictWord {
             Action::Redirect(target) => (REDIRECT, target as u64, 0),
         };
         let admit_permille = if self.admit_permille > 1000 { 1000 } else { self.admit_permille };
-        code | (self.observe as u64) << OBSERVE_SHIFT
-            | (self.half_open as u64) << HALF_OPEN_SHIFT
+        let enforce_percent = if self.enforce_percent > 100 { 100 } else { self.enforce_percent };
+        code | (self.half_open as u64) << HALF_OPEN_SHIFT
             | (self.on_burst as u64) << BURST_SHIFT
+            | (enforce_percent as u64) << ENFORCE_SHIFT
             | errno << ERRNO_SHIFT
             | (admit_permille as u64) << ADMIT_SHIFT
             | argument << ARGUMENT_SHIFT
@@ -146,7 +148,7 @@ impl VerdictWord {
         };
         Some(Self {
             action,
-            observe: is_observe(word),
+            enforce_percent: enforce_percent(word),
             half_open: is_half_open(word),
             on_burst: is_on_burst(word),
             admit_permille: admit_permille(word),
@@ -168,8 +170,8 @@ pub const fn epoch(word: u64) -> u16 {
 }
 
 #[inline(always)]
-pub(crate) const fn is_observe(word: u64) -> bool {
-    word >> OBSERVE_SHIFT & 1 == 1
+pub(crate) const fn enforce_percent(word: u64) -> u8 {
+    (word >> ENFORCE_SHIFT & 0x7f) as u8
 }
 
 /// Whether a packed word admits by token.
@@ -205,11 +207,11 @@ pub(crate) const fn argument(word: u64) -> u16 {
     (word >> ARGUMENT_SHIFT & 0xffff) as u16
 }
 
-const OBSERVE_SHIFT: u32 = 3;
-const HALF_OPEN_SHIFT: u32 = 4;
-const BURST_SHIFT: u32 = 5;
-const ERRNO_SHIFT: u32 = 8;
-const ADMIT_SHIFT: u32 = 16;
+const HALF_OPEN_SHIFT: u32 = 3;
+const BURST_SHIFT: u32 = 4;
+const ENFORCE_SHIFT: u32 = 5;
+const ERRNO_SHIFT: u32 = 12;
+const ADMIT_SHIFT: u32 = 20;
 const ARGUMENT_SHIFT: u32 = 32;
 const EPOCH_SHIFT: u32 = 48;
 
@@ -231,9 +233,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_packed_word_unpacks_to_itself(
-            action in actions(), observe: bool, half_open: bool, on_burst: bool, admit_permille in 0_u16..=1000, epoch: u16,
+            action in actions(), enforce_percent in 0_u8..=100, half_open: bool, on_burst: bool, admit_permille in 0_u16..=1000, epoch: u16,
         ) {
-            let word = VerdictWord { action, observe, half_open, on_burst, admit_permille, epoch };
+            let word = VerdictWord { action, enforce_percent, half_open, on_burst, admit_permille, epoch };
             prop_assert_eq!(VerdictWord::unpack(word.pack()), Some(word));
         }
 

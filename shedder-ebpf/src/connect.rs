@@ -70,7 +70,7 @@ fn steer(
         Tag::forget(socket(ctx));
         return Outcome::Pass;
     }
-    let decision = decide(verdict, &mut Row(counters));
+    let decision = decide(verdict, caller.cohort, &mut Row(counters));
     if is_debug() {
         debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
     }
@@ -152,7 +152,7 @@ fn count(counters: *mut SlotCounters, decision: Decision, word: u64) {
             }
             Decision::Observe(_) => {
                 atomic::add(&raw mut (*counters).allowed, 1);
-                atomic::add(&raw mut (*counters).would_shed, 1);
+                atomic::add(&raw mut (*counters).spared, 1);
             }
             Decision::Shed(Shed::Deny(_)) => atomic::add(&raw mut (*counters).denied, 1),
             Decision::Shed(Shed::Delay(_)) => atomic::add(&raw mut (*counters).delayed, 1),

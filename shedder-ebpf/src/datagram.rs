@@ -89,7 +89,7 @@ fn steer(
     }
     // SAFETY: a row of the counter array.
     let turn = unsafe { atomic::fetch_add(&raw mut (*counters).datagrams, 1) };
-    let decision = decide(verdict, &mut Datagram { row: Row(counters), turn });
+    let decision = decide(verdict, caller.cohort, &mut Datagram { row: Row(counters), turn });
     if is_debug() {
         debug!(ctx, "datagram slot {} word {:x}", slot.slot, verdict.word);
     }
@@ -105,7 +105,7 @@ fn steer(
         Decision::Shed(Shed::Redirect(target)) => redirect(ctx, slot, target, counters, is_ipv6),
         Decision::Observe(Shed::Deny(_) | Shed::Redirect(_)) => {
             // SAFETY: a row of the counter array.
-            unsafe { atomic::add(&raw mut (*counters).datagrams_would_shed, 1) };
+            unsafe { atomic::add(&raw mut (*counters).datagrams_spared, 1) };
             Detour::forget(socket(ctx), slot);
         }
         // There is nothing about a datagram that could be held.

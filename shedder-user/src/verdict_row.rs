@@ -32,7 +32,7 @@ pub(crate) fn row(
 ) -> Verdict {
     let word = VerdictWord {
         action,
-        observe: directive.observe,
+        enforce_percent: directive.enforce_percent,
         half_open: directive.tokens.is_some(),
         on_burst: directive.burst_limit.is_some(),
         admit_permille: directive.admit_permille,

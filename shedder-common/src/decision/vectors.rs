@@ -19,6 +19,8 @@ pub struct Vector {
     pub name: &'static str,
     /// The action word as published.
     pub word: u64,
+    /// Of the cgroup that connects.
+    pub cohort: u16,
     /// As published.
     pub token_limit: u64,
     /// As published.
@@ -56,7 +58,7 @@ pub const fn counted(row: &SlotCounters) -> [(&'static str, u64); 11] {
         ("denied", row.denied),
         ("delayed", row.delayed),
         ("redirected", row.redirected),
-        ("would_shed", row.would_shed),
+        ("spared", row.spared),
         ("expired", row.expired),
         ("probes", row.probes),
         ("burst_shed", row.burst_shed),
@@ -100,9 +102,25 @@ pub const VECTORS: &[Vector] = &[
         counts: SlotCounters { connects: 3, redirected: 3, ..NOTHING },
         ..BASE
     },
-    observe("a refusal only observed", REFUSE, Shed::Deny(REFUSED)),
-    observe("a hold only observed", DELAY, Shed::Delay(HOLD)),
-    observe("a redirect only observed", REDIRECT, Shed::Redirect(SIBLING)),
+    observe("a refusal only observed", observed(REFUSE), Shed::Deny(REFUSED)),
+    observe("a hold only observed", observed(DELAY), Shed::Delay(HOLD)),
+    observe("a redirect only observed", observed(REDIRECT), Shed::Redirect(SIBLING)),
+    Vector {
+        name: "a quarter, the last it acts for",
+        cohort: 24,
+        word: A_QUARTER.pack(),
+        ..SHEDDING
+    },
+    Vector {
+        cohort: 25,
+        ..observe("a quarter, the first it spares", A_QUARTER, Shed::Deny(REFUSED))
+    },
+    Vector {
+        name: "probing for a quarter, one that is spared",
+        word: VerdictWord { half_open: true, ..A_QUARTER }.pack(),
+        cohort: 99,
+        ..OBSERVED_PROBING
+    },
     expire("a refusal nobody renews", REFUSE),
     expire("a hold nobody renews", DELAY),
     expire("a redirect nobody renews", REDIRECT),
@@ -147,21 +165,7 @@ pub const VECTORS: &[Vector] = &[
         ..SHEDDING
     },
     Vector { name: "no tokens", word: PROBING.pack(), ..SHEDDING },
-    Vector {
-        name: "probing only observed",
-        word: VerdictWord { observe: true, ..PROBING }.pack(),
-        token_limit: 1,
-        pattern: [(Probe, 1), (Observe(Shed::Deny(REFUSED)), 2), NONE],
-        counts: SlotCounters {
-            connects: 3,
-            allowed: 3,
-            probes: 1,
-            would_shed: 2,
-            tokens_taken: 1,
-            ..NOTHING
-        },
-        ..BASE
-    },
+    OBSERVED_PROBING,
     Vector {
         name: "a share besides a token",
         word: VerdictWord { half_open: true, ..share(500) }.pack(),
@@ -245,11 +249,11 @@ pub const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "a burst only observed",
-        word: VerdictWord { observe: true, ..ON_BURST }.pack(),
+        word: observed(ON_BURST).pack(),
         burst_limit: 5,
         failure_run: 5,
         pattern: [(Observe(Shed::Deny(REFUSED)), 1), NONE, NONE],
-        counts: SlotCounters { connects: 1, allowed: 1, would_shed: 1, ..NOTHING },
+        counts: SlotCounters { connects: 1, allowed: 1, spared: 1, ..NOTHING },
         ..BASE
     },
     Vector {
@@ -277,11 +281,15 @@ const fn deny(name: &'static str, errno: Errno) -> Vector {
 const fn observe(name: &'static str, word: VerdictWord, shed: Shed) -> Vector {
     Vector {
         name,
-        word: VerdictWord { observe: true, ..word }.pack(),
+        word: word.pack(),
         pattern: [(Observe(shed), 3), NONE, NONE],
-        counts: SlotCounters { connects: 3, allowed: 3, would_shed: 3, ..NOTHING },
+        counts: SlotCounters { connects: 3, allowed: 3, spared: 3, ..NOTHING },
         ..BASE
     }
+}
+
+const fn observed(word: VerdictWord) -> VerdictWord {
+    VerdictWord { enforce_percent: 0, ..word }
 }
 
 const fn expire(name: &'static str, word: VerdictWord) -> Vector {
@@ -313,8 +321,12 @@ const NONE: (Decision, u32) = (Allow, 0);
 const NOTHING: SlotCounters = SlotCounters::CLEAR;
 const THOUSAND: SlotCounters = SlotCounters { connects: 1000, turns: 1000, ..NOTHING };
 
-const REFUSE: VerdictWord =
-    VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..VerdictWord::allow(1) };
+const REFUSE: VerdictWord = VerdictWord {
+    action: Action::Deny(Errno::ConnectionRefused),
+    enforce_percent: 100,
+    ..VerdictWord::allow(1)
+};
+const A_QUARTER: VerdictWord = VerdictWord { enforce_percent: 25, ..REFUSE };
 const DELAY: VerdictWord = VerdictWord { action: Action::Delay(HOLD), ..REFUSE };
 const REDIRECT: VerdictWord = VerdictWord { action: Action::Redirect(SIBLING), ..REFUSE };
 const PROBING: VerdictWord = VerdictWord { half_open: true, ..REFUSE };
@@ -323,6 +335,7 @@ const ON_BURST: VerdictWord = VerdictWord { on_burst: true, ..REFUSE };
 const BASE: Vector = Vector {
     name: "",
     word: 0,
+    cohort: 99,
     token_limit: 0,
     burst_limit: 0,
     failure_run: 0,
@@ -336,6 +349,21 @@ const BASE: Vector = Vector {
 const PASSING: Vector = Vector {
     pattern: [(Allow, 3), NONE, NONE],
     counts: SlotCounters { connects: 3, allowed: 3, ..NOTHING },
+    ..BASE
+};
+const OBSERVED_PROBING: Vector = Vector {
+    name: "probing only observed",
+    word: observed(PROBING).pack(),
+    token_limit: 1,
+    pattern: [(Probe, 1), (Observe(Shed::Deny(REFUSED)), 2), NONE],
+    counts: SlotCounters {
+        connects: 3,
+        allowed: 3,
+        probes: 1,
+        spared: 2,
+        tokens_taken: 1,
+        ..NOTHING
+    },
     ..BASE
 };
 const SHEDDING: Vector = Vector {

@@ -63,6 +63,10 @@ pub struct Breaker {
     /// Local ports its connections take.
     #[serde(default)]
     pub ports: Ports,
+    /// The share of the caller's cgroups its verdicts act for, in percent; zero observes. For the others
+    /// they only count.
+    #[serde(default)]
+    pub enforce_percent: u8,
     /// What the kernel does now.
     pub verdict: Verdict,
     /// Connects refused, held or redirected since the endpoint is known.
@@ -72,7 +76,8 @@ pub struct Breaker {
     pub burst_shed_total: u64,
     /// Connects let through.
     pub allowed_total: u64,
-    /// Connects that enforcing would have shed.
+    /// Connects that enforcing for every cgroup would have shed, whatever the mode: those shed, and those
+    /// let through because the policy observes or does not act for their cgroup.
     pub would_shed_total: u64,
     /// What became of datagrams, where the service says `udp`; nothing above counts them.
     #[serde(default)]
@@ -227,6 +232,10 @@ pub struct Cgroup {
     pub path: String,
     /// The caller it belongs to.
     pub caller: String,
+    /// The hundredth of all cgroups it belongs to, from 0: a policy with `enforce_percent` acts for
+    /// those below.
+    #[serde(default)]
+    pub cohort: u16,
 }
 
 /// Body of `POST /v1/override`.

@@ -1,5 +1,7 @@
 //! `shedder status`: one row for each breaker.
 
+mod rollout;
+
 use clap::Args;
 
 use super::output::{Colour, Paint, Table, latency, span};
@@ -13,7 +15,8 @@ use crate::api::model::{self, Breaker};
 /// observe (the policy only watches; what it would do is in brackets), or `forced_open` and
 /// `forced_closed` by `shedder trip` and `shedder hold`. CONN/S counts connects; FAIL is the failed
 /// share of the outcomes in the policy's window; P50 and P99 are response times; SHED counts
-/// connects refused, held or redirected. Where the policy tells endpoints apart by network
+/// connects refused, held or redirected and, in brackets, how many it would be if the policy acted for
+/// every cgroup of the caller. Where the policy tells endpoints apart by network
 /// namespace, ENDPOINT names it as `readlink /proc/PID/ns/net` does.
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -43,6 +46,9 @@ impl Status {
             println!("No breakers: no endpoint of the policy is known yet.");
         } else {
             print!("{}", table(&status.breakers, Paint::stdout()));
+        }
+        for note in rollout::notes(&status) {
+            println!("note: {note}");
         }
         for note in status.breakers.iter().filter_map(datagrams) {
             println!("note: {note}");
@@ -97,7 +103,7 @@ fn state(breaker: &Breaker) -> String {
 }
 
 fn shed(breaker: &Breaker) -> String {
-    if breaker.would_shed_total > 0 {
+    if breaker.would_shed_total > breaker.shed_total {
         format!("{} (would {})", breaker.shed_total, breaker.would_shed_total)
     } else {
         breaker.shed_total.to_string()
@@ -107,9 +113,9 @@ fn shed(breaker: &Breaker) -> String {
 /// What became of datagrams, if anything did.
 fn datagrams(breaker: &Breaker) -> Option<String> {
     let model::Datagrams { seen, refused, redirected, would_shed } = breaker.datagrams;
-    (refused + redirected + would_shed > 0).then(|| {
+    (would_shed > 0).then(|| {
         format!(
-            "{} to {} sent {seen} datagrams: {refused} were refused, {redirected} redirected, {would_shed} would have been",
+            "{} to {} sent {seen} datagrams: {refused} were refused, {redirected} redirected; enforcing for every cgroup would have shed {would_shed}",
             breaker.caller, breaker.endpoint
         )
     })

@@ -108,10 +108,11 @@ fn policies(old: &Config, new: &Config, lines: &mut Vec<String>) {
     }
 }
 
-fn mode(binding: &Binding) -> &'static str {
-    match binding.policy.mode {
-        Mode::Observe => "observes",
-        Mode::Enforce => "enforces",
+fn mode(binding: &Binding) -> String {
+    match (binding.policy.mode, binding.policy.enforce_percent) {
+        (Mode::Observe, _) => "observes".to_owned(),
+        (Mode::Enforce, 100) => "enforces".to_owned(),
+        (Mode::Enforce, percent) => format!("enforces for {percent} % of the caller's cgroups"),
     }
 }
 
@@ -123,6 +124,8 @@ fn rules(old: &Policy, new: &Policy, lines: &mut Vec<String>) {
         Mode::Enforce => "enforce",
     };
     changed(&whose, "mode", name(old.mode), name(new.mode), lines);
+    let (before, after) = (old.enforce_percent, new.enforce_percent);
+    changed(&whose, "enforce_percent", &before, &after, lines);
     let open = |policy: &Policy| {
         (policy.shed, policy.delay_jitter_ms, policy.established, policy.open.clone())
     };

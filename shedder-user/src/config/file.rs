@@ -77,6 +77,7 @@ with_rules!(table_with_rules! {
         caller: Text,
         service: Text,
         mode: Option<At<Mode>>,
+        enforce_percent: Option<At<u8>>,
         preset: Option<Text>,
         target: Option<Time>,
     }

@@ -90,6 +90,7 @@ impl Rules {
             name,
             generation: 1,
             mode,
+            enforce_percent: 100,
             trip: required("trip", self.trip.as_ref())?.resolve()?,
             shed: open.action()?,
             delay_jitter_ms: open.delay_jitter()?,

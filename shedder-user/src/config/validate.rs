@@ -140,11 +140,22 @@ fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
     );
     let mode = policy.mode.as_ref().map_or(Mode::Observe, |mode| mode.value);
     // A complaint about the rules as a whole is shown where the policy begins.
-    policy
+    let resolved = policy
         .rules()
         .over(preset.rules.clone())
         .resolve(name, mode)
-        .map_err(|complaint| complaint.or_at(policy.caller.span.clone()))
+        .map_err(|complaint| complaint.or_at(policy.caller.span.clone()))?;
+    Ok(Policy { enforce_percent: enforce_percent(policy)?, ..resolved })
+}
+
+fn enforce_percent(policy: &file::Policy) -> Result<u8, Complaint> {
+    match &policy.enforce_percent {
+        None => Ok(100),
+        Some(percent) if (1..=100).contains(&percent.value) => Ok(percent.value),
+        Some(percent) => Err(percent.complaint(
+            "enforce_percent goes from 1 to 100; to shed nothing, write mode = \"observe\"",
+        )),
+    }
 }
 
 /// Where a policy begins, as far as it shows.

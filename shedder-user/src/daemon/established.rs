@@ -169,7 +169,7 @@ impl Endings {
             Some(Order {
                 cell: *id,
                 task: opening.task(now)?,
-                cgroups: guard.directories(cell.caller),
+                cgroups: guard.directories(cell.caller, opening.enforce_percent()),
                 endpoint: cell.endpoint,
                 network: cell.network_cookie(),
                 fate: opening.progress.established,

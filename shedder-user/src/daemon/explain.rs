@@ -71,7 +71,7 @@ impl Daemon {
         let view = self.engine.view(cell.id, now)?;
         let endpoint = &breaker.endpoint;
         Some(Explained {
-            effect: effect(&breaker, &view),
+            effect: self.effect(cell, &breaker, &view),
             until: view.next.map(|next| {
                 let wait = Duration::from_millis(report::millis(next.at.since(now)));
                 let wait = humantime::format_duration(wait);
@@ -81,6 +81,19 @@ impl Daemon {
             generation: view.policy.generation,
             breaker,
         })
+    }
+
+    /// What becomes of connects now, and of whose.
+    fn effect(&self, cell: &Cell, breaker: &model::Breaker, view: &View) -> String {
+        let effect = effect(breaker, view);
+        let percent = view.enforce_percent;
+        if breaker.verdict.action == "allow" || !(1..100).contains(&percent) {
+            return effect;
+        }
+        let (acted_for, of) = self.guard.reached(cell.caller, percent);
+        format!(
+            "for {acted_for} of the caller's {of} cgroups, by enforce_percent = {percent}, {effect}; for the others every connect goes through"
+        )
     }
 
     fn refusal(&self, refusal: &Refusal) -> Option<model::Refusal> {
@@ -113,7 +126,7 @@ impl Daemon {
     }
 }
 
-/// What becomes of connects now.
+/// What becomes of connects now, where the verdict acts.
 fn effect(breaker: &model::Breaker, view: &View) -> String {
     let verdict = &breaker.verdict;
     let shed = match verdict.action.as_str() {

@@ -1,5 +1,6 @@
 //! Which cgroups are guarded, followed as they come and go.
 
+mod cohort;
 mod following;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, Pins};
 pub(super) struct Guard {
     cgroup2: Cgroup2,
     pins: Option<Pins>,
+    /// Tells this node's cgroups from those of others.
+    node: String,
     /// By path.
     attached: BTreeMap<String, Guarded>,
     /// Paths that could not be attached, so that each is complained about once.
@@ -65,17 +68,27 @@ pub(super) enum Change {
 }
 
 impl Guard {
-    pub(super) const fn new(cgroup2: Cgroup2, pins: Option<Pins>) -> Self {
-        Self { cgroup2, pins, attached: BTreeMap::new(), refused: BTreeMap::new() }
+    pub(super) fn new(cgroup2: Cgroup2, pins: Option<Pins>) -> Self {
+        let node = cohort::node();
+        Self { cgroup2, pins, node, attached: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.attached.len()
     }
 
-    /// Guarded paths and the callers they belong to.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.attached.iter().map(|(path, guarded)| (path.as_str(), guarded.caller))
+    /// Guarded paths, the callers they belong to, and their cohorts.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize, u16)> {
+        let guarded = self.attached.iter();
+        guarded.map(|(path, guarded)| (path.as_str(), guarded.caller, guarded.row.cohort))
+    }
+
+    /// Of a caller's cgroups: for how many a policy acts that acts for some percent, and how many
+    /// there are.
+    pub(super) fn reached(&self, caller: usize, enforce_percent: u8) -> (usize, usize) {
+        let own = || self.iter().filter(|(_, owner, _)| *owner == caller);
+        let is_reached = |cohort: u16| cohort < u16::from(enforce_percent);
+        (own().filter(|(.., cohort)| is_reached(*cohort)).count(), own().count())
     }
 
     /// A cgroup that should be guarded and is not, and why.
@@ -83,10 +96,13 @@ impl Guard {
         self.refused.first_key_value().map(|(path, why)| (path.as_str(), why.as_str()))
     }
 
-    /// The directories of a caller's guarded cgroups.
-    pub(super) fn directories(&self, caller: usize) -> Vec<PathBuf> {
-        let own = self.iter().filter(|(_, owner)| *owner == caller);
-        own.map(|(path, _)| self.cgroup2.mount().join(path.trim_start_matches('/'))).collect()
+    /// The directories of a caller's guarded cgroups that a policy acts for.
+    pub(super) fn directories(&self, caller: usize, enforce_percent: u8) -> Vec<PathBuf> {
+        let reached = self
+            .iter()
+            .filter(|(_, owner, cohort)| *owner == caller && *cohort < u16::from(enforce_percent));
+        let directory = |path: &str| self.cgroup2.mount().join(path.trim_start_matches('/'));
+        reached.map(|(path, ..)| directory(path)).collect()
     }
 
     /// Works out what to guard. A path named without a wildcard must exist, unless `running` names it
@@ -173,7 +189,7 @@ impl Guard {
 
     /// Lets go of cgroups that no longer exist; the kernel has detached their programs already.
     fn drop_removed(&mut self) -> Vec<Change> {
-        let Self { cgroup2, pins, attached, refused } = self;
+        let Self { cgroup2, pins, attached, refused, .. } = self;
         let gone = attached
             .extract_if(.., |path, guarded| !cgroup2.exists(path, guarded.attachment.cgroup().id));
         let changes = gone.map(|(path, Guarded { attachment, caller, .. })| {
@@ -222,12 +238,17 @@ impl Guard {
         caller: usize,
     ) -> anyhow::Result<()> {
         let cgroup = self.cgroup2.guard(path)?;
-        let (row, needs) = (row(config, caller), needs(config, caller));
+        let (row, needs) = (self.row(config, path, caller), needs(config, caller));
         let attachment = kernel.attach(cgroup, row, needs, self.pins.as_ref())?;
         let guarded = Guarded { attachment, caller, row, needs };
         self.attached.insert(path.to_owned(), guarded);
         self.refused.remove(path);
         Ok(())
+    }
+
+    fn row(&self, config: &Config, path: &str, caller: usize) -> CallerRow {
+        let cohort = cohort::cohort(&self.node, path);
+        CallerRow { id: caller_id(caller), asks: asks(config, caller), cohort }
     }
 
     fn refuse(&mut self, path: String, why: String) -> Option<Change> {
@@ -236,12 +257,8 @@ impl Guard {
     }
 }
 
-fn row(config: &Config, caller: usize) -> CallerRow {
-    CallerRow { id: caller_id(caller), asks: asks(config, caller) }
-}
-
 /// What only some callers ask of the connect programs.
-fn asks(config: &Config, caller: usize) -> u32 {
+fn asks(config: &Config, caller: usize) -> u16 {
     let bindings = config.bindings.iter().filter(|binding| binding.caller == caller);
     bindings.fold(0, |asks, binding| {
         let service = &config.services[binding.service];

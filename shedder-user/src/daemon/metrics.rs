@@ -131,7 +131,7 @@ impl Daemon {
     fn snapshot(&self) -> Snapshot<'_> {
         let Self { config, metrics, guard, kernel, .. } = self;
         let callers = config.callers.iter().enumerate();
-        let guarded = |caller| guard.iter().filter(|(_, owner)| *owner == caller).count();
+        let guarded = |caller| guard.iter().filter(|(_, owner, _)| *owner == caller).count();
         let left = self.verdicts_until.since(clock::now());
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),

@@ -153,7 +153,7 @@ impl Ports {
         for whose in wanted {
             let ports = self.known.get(&whose).and_then(|known| known.ports);
             self.known.insert(whose, Known { ports, asked: now });
-            orders.push((whose, guard.directories(whose.0)));
+            orders.push((whose, guard.directories(whose.0, 100)));
         }
         match Builder::new().name("ports".to_owned()).spawn(|| search(orders)) {
             Ok(search) => self.search = Some(search),

@@ -53,11 +53,12 @@ pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Br
         in_flight: in_flight(&counters, &daemon.kernel.in_flight(cell.slot)),
         traffic: traffic(&counters),
         ports: ports(cell),
+        enforce_percent: view.enforce_percent,
         verdict: verdict(cell.published.as_ref(), &daemon.cells, daemon.verdicts_until.since(now)),
         shed_total: counters.shed(),
         burst_shed_total: counters.burst_shed,
         allowed_total: counters.allowed,
-        would_shed_total: counters.would_shed,
+        would_shed_total: counters.would_shed(),
         datagrams: datagrams(&counters),
         destroyed: daemon.endings.destroyed(cell.id),
         connects_per_second: cell.rate.per_second,
@@ -84,8 +85,9 @@ fn node(daemon: &Daemon) -> Node {
         cgroups: daemon
             .guard
             .iter()
-            .map(|(path, caller)| Cgroup {
+            .map(|(path, caller, cohort)| Cgroup {
                 path: path.to_owned(),
+                cohort,
                 caller: daemon.config.callers[caller].name.clone(),
             })
             .collect(),
@@ -175,7 +177,7 @@ const fn datagrams(counters: &SlotCounters) -> Datagrams {
         seen: counters.datagrams,
         refused: counters.datagrams_denied,
         redirected: counters.datagrams_redirected,
-        would_shed: counters.datagrams_would_shed,
+        would_shed: counters.datagrams_would_shed(),
     }
 }
 
@@ -229,7 +231,7 @@ fn verdict(published: Option<&Row>, cells: &Cells, expires_in: Duration) -> Verd
         delay_ms,
         redirect_to: target.map(|cell| cell.endpoint.to_string()),
         admit_permille: word.admit_permille,
-        observe: word.observe,
+        observe: word.action != Action::Allow && word.enforce_percent == 0,
     }
 }
 

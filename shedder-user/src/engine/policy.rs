@@ -189,6 +189,9 @@ pub struct Policy {
     pub generation: u32,
     /// Whether verdicts act.
     pub mode: Mode,
+    /// Where they act: for which share of the caller's cgroups, in percent, from 1 to 100. For the
+    /// others they only count.
+    pub enforce_percent: u8,
     /// Any of these acts on the breaker.
     pub trip: Vec<TripRule>,
     /// What happens to connects while it is open.

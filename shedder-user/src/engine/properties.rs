@@ -125,7 +125,7 @@ proptest! {
                 let state = engine.view(cell, now).expect("it exists").state;
                 let directive = engine.directive(cell, now).expect("it exists");
                 let is_open = matches!(state, State::Open | State::ForcedOpen);
-                let sheds = directive.shed.is_some() && !directive.observe;
+                let sheds = directive.shed.is_some() && !directive.observes();
                 let ends = directive.established == Established::Reset;
                 assert!(!ends || is_open && sheds, "{state} {directive:?}");
                 assert!(ends || !sheds || state != State::Open, "{state} {directive:?}");

@@ -34,6 +34,7 @@ pub(super) fn policy(trip: Vec<Strategy>) -> Policy {
         name: "test".to_owned(),
         generation: 1,
         mode: Mode::Enforce,
+        enforce_percent: 100,
         trip: trip.into_iter().map(|strategy| TripRule::opens(Rule::One(strategy))).collect(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
         delay_jitter_ms: 0,

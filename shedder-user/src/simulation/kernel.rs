@@ -96,7 +96,7 @@ impl Slot {
     /// Decides a connect and counts it.
     pub(super) fn connect(&mut self, now: Monotonic) -> Decision {
         let verdict = self.verdict;
-        let decision = decide(&verdict, &mut At { slot: self, now });
+        let decision = decide(&verdict, FIRST_COHORT, &mut At { slot: self, now });
         let counted = &mut self.counted;
         counted.counts.connects += 1;
         match decision {
@@ -324,6 +324,9 @@ fn add(buckets: &mut Buckets, microseconds: u128) {
         Err(at) => buckets.insert(at, (bucket, 1)),
     }
 }
+
+/// Every caller is one that a verdict acts for.
+const FIRST_COHORT: u16 = 0;
 
 #[cfg(test)]
 mod tests {

@@ -14,13 +14,14 @@ use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Attempt, Caller, ConnectOptions};
 use shedder_user::clock::now;
-use shedder_user::kernel::{Cgroup2, Kernel, LoadOptions, Needs};
+use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions, Needs};
 
 use crate::scene::{backend, caller, wait_for};
 
 /// The programs without a daemon, and a caller they decide for.
 struct Scene {
     kernel: Kernel,
+    attachment: Attachment,
     caller: Caller,
     sibling: SocketAddr,
     /// The timer of a hold.
@@ -34,9 +35,8 @@ fn the_programs_decide_as_the_vectors_say() {
     let mut kernel = Kernel::load(&options).expect("root may load them");
     let hierarchy = Cgroup2::find().expect("there is one");
     let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
-    let needs = Needs { packets: true, ..Needs::default() };
-    let row = CallerRow { id: CALLER, asks: 0 };
-    let _attachment = kernel.attach(guarded, row, needs, None).expect("root may attach them");
+    let attachment =
+        kernel.attach(guarded, of_cohort(0), NEEDS, None).expect("root may attach them");
     let per_second = kernel.jiffies_per_second().expect("it can be measured");
     kernel.allow_holds(64, per_second);
     // Redirects name a slot, and those are given out in their order.
@@ -48,13 +48,18 @@ fn the_programs_decide_as_the_vectors_say() {
     }
     let sibling = siblings.last().expect("there are some").addr();
     let hold_jiffies = u32::from(HOLD) * per_second / 1000;
-    let mut scene = Scene { kernel, caller, sibling, hold_jiffies };
+    let mut scene = Scene { kernel, attachment, caller, sibling, hold_jiffies };
 
     for vector in VECTORS {
         scene.hold_to(vector);
     }
     let node = scene.kernel.node_counters();
     assert_eq!((node.redirects_failed, node.holds_failed, node.holds_over), (0, 0, 0));
+}
+
+/// The caller in a cgroup of this cohort.
+const fn of_cohort(cohort: u16) -> CallerRow {
+    CallerRow { id: CALLER, asks: 0, cohort }
 }
 
 impl Scene {
@@ -68,6 +73,9 @@ impl Scene {
         let wanted = (vector.failure_run, vector.tokens_taken, vector.turns);
         assert_eq!(state, wanted, "{}: before", vector.name);
 
+        self.kernel
+            .adapt(&mut self.attachment, of_cohort(vector.cohort), NEEDS, None)
+            .expect("root may");
         let verdict = Verdict {
             word: vector.word,
             token_limit: vector.token_limit,
@@ -86,8 +94,11 @@ impl Scene {
 
     /// Gives the slot its past, by connects that have one.
     fn prepare(&mut self, vector: &Vector, slot: SlotRef, backend: &Backend) {
-        let deny =
-            VerdictWord { action: Action::Deny(Errno::ConnectionRefused), ..VerdictWord::allow(0) };
+        let deny = VerdictWord {
+            action: Action::Deny(Errno::ConnectionRefused),
+            enforce_percent: 100,
+            ..VerdictWord::allow(0)
+        };
         let tokens = VerdictWord { half_open: true, ..deny }.pack();
         let turns = VerdictWord { admit_permille: 1000, ..deny }.pack();
         let token_limit = vector.tokens_taken;
@@ -171,3 +182,4 @@ const fn past() -> Monotonic {
 }
 
 const CALLER: u32 = 1;
+const NEEDS: Needs = Needs { packets: true, peer_names: false, datagrams: false };

@@ -13,6 +13,8 @@ use shedder_tests::daemon::{Daemon, Events};
 use shedder_tests::netns::NetNs;
 use shedder_user::api::model::EventKind;
 
+use crate::reload::reload;
+use crate::rollout::{Crowd, partly};
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, policy_for};
 
 /// Trips after three failures and stays open.
@@ -91,6 +93,29 @@ fn keeping_and_observing_end_nothing() {
     assert!(is_aborted(&mut ended, ends[3]));
     assert_all_answered(&ask(&mut kept, &keeps));
     assert_all_answered(&ask(&mut watched, &watches));
+}
+
+/// Where a policy acts for some of a caller's cgroups, the connections of the others stay.
+#[test]
+fn connections_of_cgroups_that_are_spared_stay() {
+    let mut crowd = Crowd::new("spared");
+    let backend = backend(Behaviour::Healthy);
+    let text = crowd.policy(backend.addr(), &rules("reset"));
+    let daemon = Daemon::start(&text).expect("it starts");
+    let percent = crowd.sort(&daemon);
+    reload(&daemon, &partly(&text, percent));
+    let events = daemon.events().expect("it answers");
+    let (first, last) = crowd.ends();
+    let doomed = open(&mut first.0, backend.addr(), 2);
+    let spared = open(&mut last.0, backend.addr(), 2);
+    backend.set(Behaviour::ResetOnAccept).expect("it lives");
+    last.0.call_many(backend.addr(), 3, PATIENCE).expect("it lives");
+    assert_eq!(over(&events), Over { connections: 2, destroyed: 2, left: 0 });
+    for connection in doomed {
+        assert!(is_aborted(&mut first.0, connection));
+    }
+    backend.set(Behaviour::Healthy).expect("it lives");
+    assert_all_answered(&ask(&mut last.0, &spared));
 }
 
 /// What is in the middle of a request is left alone, however long it has been silent, until it has

@@ -36,6 +36,7 @@ mod protocols;
 mod reguarding;
 mod reload;
 mod reuse;
+mod rollout;
 mod scene;
 mod sockets;
 mod syn_count;

@@ -155,7 +155,7 @@ fn observe_and_enforce_act_at_once_and_keep_what_was_found() {
     let breaker = daemon.breaker(sick.addr()).expect("it has one");
     assert_eq!(
         (breaker.state.as_str(), breaker.would_shed_total, breaker.shed_total),
-        ("open", 5, 5)
+        ("open", 10, 5)
     );
     reload(&daemon, &observing);
     assert_all_answered(&caller.call_many(sick.addr(), 5, PATIENCE).expect("it lives"));

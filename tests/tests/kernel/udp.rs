@@ -81,7 +81,10 @@ fn a_shed_datagram_fails_with_the_error_of_the_policy() {
         assert_eq!(ask(&mut caller, socket, asked), refused, "{asked}");
         assert_eq!(server.received(), 0, "{asked}");
         let breaker = daemon.breaker(server.addr()).expect("it has one");
-        assert_eq!(breaker.datagrams, Datagrams { seen: 2, refused: 2, ..Datagrams::default() });
+        assert_eq!(
+            breaker.datagrams,
+            Datagrams { seen: 2, refused: 2, would_shed: 2, ..Datagrams::default() }
+        );
         assert_no_evidence(&breaker);
         let told = daemon.succeed(&["status"]).expect("it answers");
         assert!(told.contains("sent 2 datagrams: 2 were refused"), "{told}");
@@ -114,7 +117,10 @@ fn a_redirected_datagram_is_answered_as_if_by_whom_it_was_for() {
         assert_eq!(ask(&mut caller, free, sibling), (None, Some(sibling)));
         assert_eq!((bad.received(), good.received()), (0, 3), "{asked}");
         let breaker = daemon.breaker(bad.addr()).expect("it has one");
-        assert_eq!(breaker.datagrams, Datagrams { seen: 2, redirected: 2, ..Datagrams::default() });
+        assert_eq!(
+            breaker.datagrams,
+            Datagrams { seen: 2, redirected: 2, would_shed: 2, ..Datagrams::default() }
+        );
         assert_no_evidence(&breaker);
         assert_eq!(daemon.breaker(good.addr()).expect("it has one").datagrams.seen, 1);
         assert_eq!(daemon.status().expect("it answers").node.actions_failed, 0);
@@ -174,7 +180,7 @@ fn udp_lite_and_sockets_connected_before_pass() {
         let breaker = daemon.breaker(server.addr()).expect("it has one");
         assert_eq!(
             breaker.datagrams,
-            Datagrams { seen: 2, refused: 1, ..Datagrams::default() },
+            Datagrams { seen: 2, refused: 1, would_shed: 1, ..Datagrams::default() },
             "{asked}"
         );
     }

@@ -78,7 +78,7 @@ pub struct Datagrams {
     pub refused: u64,
     /// Sent to a sibling.
     pub redirected: u64,
-    /// Let through, though enforcing would have refused them or sent them elsewhere.
+    /// What enforcing for every cgroup would have refused or sent elsewhere, whatever the mode.
     pub would_shed: u64,
 }
 

@@ -200,6 +200,7 @@ fn why(view: &View, breaker: &Breaker) -> Option<String> {
     let shed = match (breaker.shed_total, breaker.would_shed_total) {
         (0, 0) => String::new(),
         (0, would) => format!(", {would} would be shed"),
+        (shed, would) if shed < would => format!(", {shed} shed of {would}"),
         (shed, _) => format!(", {shed} shed"),
     };
     let reason = breaker.reason.as_ref().map_or("", |reason| reason.text.as_str());

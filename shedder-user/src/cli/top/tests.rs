@@ -96,6 +96,7 @@ fn breaker(service: &str, endpoint: &str, state: &str) -> Breaker {
         burst_shed_total: 0,
         allowed_total: 100,
         would_shed_total: 0,
+        enforce_percent: 100,
         datagrams: Datagrams::default(),
         destroyed: 0,
         connects_per_second: 12.5,
@@ -195,6 +196,7 @@ fn node() -> Node {
         cgroups: vec![crate::api::model::Cgroup {
             path: "/a".to_owned(),
             caller: "web".to_owned(),
+            cohort: 0,
         }],
         endpoints: 1,
         max_endpoints: 1,

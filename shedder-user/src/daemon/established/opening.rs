@@ -16,6 +16,7 @@ use crate::engine::{Directive, Established};
 #[derive(Debug)]
 pub(super) struct Opening {
     epoch: u16,
+    enforce_percent: u8,
     pub(super) progress: Progress,
     permission: Arc<AtomicBool>,
     /// A round is under way for it.
@@ -35,6 +36,7 @@ impl Opening {
     pub(super) fn of(directive: &Directive) -> Option<Self> {
         (directive.established != Established::Keep).then(|| Self {
             epoch: directive.epoch,
+            enforce_percent: directive.enforce_percent,
             progress: Progress::new(directive.established),
             permission: Arc::new(AtomicBool::new(true)),
             is_out: false,
@@ -44,7 +46,13 @@ impl Opening {
 
     /// Whether the breaker has been open ever since.
     pub(super) fn lasts(&self, directive: &Directive) -> bool {
-        directive.established != Established::Keep && directive.epoch == self.epoch
+        directive.established != Established::Keep
+            && (directive.epoch, directive.enforce_percent) == (self.epoch, self.enforce_percent)
+    }
+
+    /// The share of the caller's cgroups, in percent, whose connections are ended.
+    pub(super) const fn enforce_percent(&self) -> u8 {
+        self.enforce_percent
     }
 
     /// Asked before each connection is ended.
@@ -115,7 +123,7 @@ mod tests {
     fn opening() -> Opening {
         let directive = Directive {
             shed: None,
-            observe: false,
+            enforce_percent: 100,
             established: Established::Reset,
             tokens: None,
             admit_permille: 0,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Guard, GuardPlan, Guarded, is_inside, needs, row};
+use super::{Change, Guard, GuardPlan, Guarded, is_inside, needs};
 use crate::config::Config;
 use crate::kernel::Kernel;
 
@@ -90,7 +90,7 @@ impl Guard {
         caller: usize,
         changes: &mut Vec<Change>,
     ) {
-        let (row, needs) = (row(config, caller), needs(config, caller));
+        let (row, needs) = (self.row(config, path, caller), needs(config, caller));
         let Some(guarded) = self.attached.get_mut(path) else { return };
         if (guarded.row, guarded.needs) == (row, needs) {
             return;

@@ -16,8 +16,9 @@ use super::{Breaker, Overlay, Stage};
 pub struct Directive {
     /// Nothing when everything goes through.
     pub shed: Option<ShedAction>,
-    /// Count only.
-    pub observe: bool,
+    /// The share of the caller's cgroups, in percent, for which it acts; for the others it only counts.
+    /// Zero: for none.
+    pub enforce_percent: u8,
     /// What is to become of the connections there are.
     pub established: Established,
     /// Probes to admit in this epoch, in all; nothing when not half-open.
@@ -37,6 +38,11 @@ impl Directive {
     /// Whether connects are shed now, and not only on a burst.
     pub const fn sheds(&self) -> bool {
         self.shed.is_some() && self.burst_limit.is_none()
+    }
+
+    /// Whether what is shed is only counted, for every cgroup.
+    pub const fn observes(&self) -> bool {
+        self.enforce_percent == 0
     }
 }
 
@@ -59,6 +65,8 @@ pub struct View {
     pub is_flapping: bool,
     /// Whether its policy has stopped enforcing because it refused too much wrongly.
     pub is_suspended: bool,
+    /// The share of the caller's cgroups it acts for, in percent; zero observes.
+    pub enforce_percent: u8,
     /// What time alone will bring next.
     pub next: Option<Next>,
     /// Recent evidence.
@@ -70,7 +78,7 @@ impl Breaker {
         let failure_run_limit = self.policy.failure_run_limit().unwrap_or(0);
         let passes = Directive {
             shed: None,
-            observe: false,
+            enforce_percent: 0,
             established: Established::Keep,
             tokens: None,
             admit_permille: 0,
@@ -80,7 +88,7 @@ impl Breaker {
         };
         let sheds = Directive {
             shed: Some(self.policy.shed),
-            observe: self.mode() == Mode::Observe,
+            enforce_percent: self.enforce_percent(),
             ..passes
         };
         let opens = match self.mode() {
@@ -90,8 +98,8 @@ impl Breaker {
         };
         match (self.overlay.map(|overlay| overlay.force), &self.stage) {
             (Some(Force::Closed), _) | (None, Stage::Closed) => passes,
-            // An operator's order acts, whatever the policy's mode.
-            (Some(Force::Open), _) => Directive { observe: false, ..opens },
+            // An operator's order acts, whatever the policy's mode, and for every cgroup.
+            (Some(Force::Open), _) => Directive { enforce_percent: 100, ..opens },
             (None, Stage::Open { .. }) => opens,
             (None, Stage::HalfOpen(probing)) => match self.policy.half_open.admission {
                 Admission::Tokens(tokens) => {
@@ -121,7 +129,7 @@ impl Breaker {
         match self.policy.burst_limit() {
             Some(limit) if is_closed && !self.is_busy => Directive {
                 shed: Some(self.policy.shed),
-                observe: self.mode() == Mode::Observe,
+                enforce_percent: self.enforce_percent(),
                 burst_limit: Some(limit),
                 ..passes
             },
@@ -141,6 +149,10 @@ impl Breaker {
             level: self.level,
             is_flapping: self.flaps.is_flapping(now),
             is_suspended: self.is_suspended,
+            enforce_percent: match self.overlay {
+                Some(Overlay { force: Force::Open, .. }) => 100,
+                _ => self.enforce_percent(),
+            },
             next: self.next(now),
             window: self.windows.summary(now),
         }
@@ -177,6 +189,13 @@ impl Breaker {
 
     pub(super) fn mode(&self) -> Mode {
         if self.is_suspended { Mode::Observe } else { self.policy.mode }
+    }
+
+    fn enforce_percent(&self) -> u8 {
+        match self.mode() {
+            Mode::Observe => 0,
+            Mode::Enforce => self.policy.enforce_percent,
+        }
     }
 
     pub(super) fn change(

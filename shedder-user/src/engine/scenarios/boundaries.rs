@@ -172,7 +172,7 @@ fn an_order_acts_although_the_policy_observes() {
     let mut stage = Stage::new(&policy, &[(0, 0, 0)]);
     let acts = |stage: &Stage, time| {
         let directive = stage.engine.directive(CELL, at(time)).expect("it exists");
-        directive.sheds().then_some(!directive.observe)
+        directive.sheds().then_some(!directive.observes())
     };
     stage.play("0 fail 5");
     assert_eq!(acts(&stage, 0), Some(false));

@@ -53,12 +53,12 @@ fn observe_and_enforce_take_effect_at_once() {
     observing.mode = Mode::Observe;
     let mut stage = stage(&observing);
     stage.play("0 fail 5");
-    assert!(stage.directive(100).observe);
+    assert!(stage.directive(100).observes());
     stage.replace(&consecutive(), 100);
     let directive = stage.directive(100);
-    assert!(directive.sheds() && !directive.observe, "{directive:?}");
+    assert!(directive.sheds() && !directive.observes(), "{directive:?}");
     stage.replace(&observing, 200);
-    assert!(stage.directive(200).observe);
+    assert!(stage.directive(200).observes());
 }
 
 /// A window is known by how far back it looks.
@@ -124,7 +124,7 @@ fn an_override_outlasts_the_policy() {
     observing.mode = Mode::Observe;
     stage.replace(&observing, 100);
     let directive = stage.directive(100);
-    assert!(directive.sheds() && !directive.observe);
+    assert!(directive.sheds() && !directive.observes());
 }
 
 /// Two more tokens than the old rule granted, and what the old probes found does not count.

@@ -66,9 +66,9 @@ pub(in crate::metrics) static COUNTED: [Counted; 14] = [
         counter(
             "shedder_would_shed_total",
             "caller, service, endpoint",
-            "Connects let through that enforcing would have shed.",
+            "Connects that enforcing for every cgroup would have shed, whatever the mode: those shed, and those let through because the policy observes or does not act for their cgroup.",
         ),
-        &[("", |row| row.would_shed)],
+        &[("", SlotCounters::would_shed)],
     ),
     one(
         counter(
@@ -156,14 +156,14 @@ pub(in crate::metrics) static COUNTED: [Counted; 14] = [
         family: counter(
             "shedder_datagrams_total",
             "caller, service, endpoint, action",
-            "Datagrams where the service says udp: all of them (seen), and those refused (deny), redirected (redirect), or let through though enforcing would not have (would_shed).",
+            "Datagrams where the service says udp: all of them (seen), and those refused (deny), redirected (redirect), or let through although the verdict sheds, because it does not act for their cgroup (spared).",
         ),
         label: "action",
         cases: &[
             ("seen", |row| row.datagrams),
             ("deny", |row| row.datagrams_denied),
             ("redirect", |row| row.datagrams_redirected),
-            ("would_shed", |row| row.datagrams_would_shed),
+            ("spared", |row| row.datagrams_spared),
         ],
     },
 ];

@@ -53,6 +53,7 @@ impl Guard {
             Self { kernel, hierarchy: Cgroup2::find()?, cgroup: cgroup.name().to_owned(), crowd };
         let deny = VerdictWord {
             action: Action::Deny(Errno::ConnectionRefused),
+            enforce_percent: 100,
             ..VerdictWord::allow(EPOCH)
         };
         // As a closed breaker's verdict is, by default.
@@ -80,7 +81,7 @@ impl Guard {
         let attach = |(caller, cgroup): (u32, String)| {
             let cgroup = self.hierarchy.guard(&cgroup)?;
             self.kernel
-                .attach(cgroup, CallerRow { id: caller, asks: 0 }, NEEDS, None)
+                .attach(cgroup, CallerRow { id: caller, asks: 0, cohort: 0 }, NEEDS, None)
                 .context("cannot attach for a round")
         };
         callers.into_iter().map(attach).collect()

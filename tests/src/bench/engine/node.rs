@@ -87,7 +87,7 @@ impl Node {
         });
         let word = VerdictWord {
             action,
-            observe: directive.observe,
+            enforce_percent: directive.enforce_percent,
             half_open: directive.tokens.is_some(),
             on_burst: directive.burst_limit.is_some(),
             admit_permille: directive.admit_permille,
@@ -130,7 +130,7 @@ impl Subject for Node {
 
     fn ask(&mut self, _at_ns: u64) -> Option<Tag> {
         let verdict = self.verdict;
-        let decision = decide(&verdict, self);
+        let decision = decide(&verdict, 0, self);
         let sample = &mut self.sample;
         sample.counts.connects += 1;
         let is_probe = decision == Decision::Probe;

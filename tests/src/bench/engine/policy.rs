@@ -40,6 +40,7 @@ pub(super) fn policy() -> Result<Arc<Policy>> {
         name: "bench".to_owned(),
         generation: 1,
         mode: Mode::Enforce,
+        enforce_percent: 100,
         trip: strategies.map(|strategy| TripRule::opens(Rule::One(strategy))).into(),
         shed: ShedAction::Deny(Errno::ConnectionRefused),
         delay_jitter_ms: 0,
