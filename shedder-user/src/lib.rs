@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+mod directory;
 pub mod engine;
 pub mod kernel;
 pub mod metrics;

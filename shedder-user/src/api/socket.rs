@@ -3,16 +3,17 @@
 //! It appears under its name only when its owner and mode are right, so there is no moment in
 //! which anyone else could connect.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
-    PermissionsExt as _,
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
+
+use crate::directory;
 
 /// The claim to a control socket's name; dropping it removes the file.
 #[derive(Debug)]
@@ -55,16 +56,20 @@ impl SocketFile {
     /// yet. `group` may use the socket, besides root.
     pub fn claim(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
         let group = group.map(group_id).transpose()?;
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
-        {
-            let failed = |source| SocketError::Io { path: directory.to_owned(), source };
-            prepare_directory(directory, group).map_err(failed)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            let failed = |source| SocketError::Io { path: parent.to_owned(), source };
+            directory::prepare(parent, group).map_err(failed)?;
         }
         refuse_other_files(path)?;
         let lock = lock(path)?;
         // What a dead daemon left would pass for a sign of life.
         remove(path);
         Ok(Self { path: path.to_owned(), group, _lock: lock })
+    }
+
+    /// The group that may use it, besides root.
+    pub const fn group(&self) -> Option<u32> {
+        self.group
     }
 
     /// Lets clients connect: the socket's existence tells that the daemon does its work.
@@ -94,20 +99,6 @@ fn remove(path: &Path) {
     {
         tracing::warn!(path = %path.display(), %error, "cannot remove");
     }
-}
-
-/// Makes the directory if need be, and lets the group through one that only root could enter.
-fn prepare_directory(directory: &Path, group: Option<u32>) -> io::Result<()> {
-    if !directory.exists() {
-        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-    }
-    let metadata = fs::metadata(directory)?;
-    let is_as_we_make_it =
-        metadata.uid() == 0 && metadata.gid() == 0 && metadata.mode() & 0o777 == 0o750;
-    if is_as_we_make_it && group.is_some() {
-        std::os::unix::fs::chown(directory, None, group)?;
-    }
-    Ok(())
 }
 
 /// Takes the lock beside the socket, which a dead daemon cannot hold.
