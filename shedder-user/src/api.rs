@@ -8,5 +8,5 @@ mod server;
 mod socket;
 
 pub use self::client::{Client, ClientError};
-pub use self::server::{Control, Follow, Selection, Subject, serve};
+pub use self::server::{Control, Follow, Operator, Selection, Subject, serve};
 pub use self::socket::{SocketError, SocketFile};

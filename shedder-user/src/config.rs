@@ -70,6 +70,10 @@ pub struct Node {
     pub listen: Option<SocketAddr>,
     /// Endpoints with series of their own among the metrics; the others are added up.
     pub metrics_endpoints: u32,
+    /// Where the journal is kept; nothing: it is not.
+    pub state_dir: Option<PathBuf>,
+    /// How much of it.
+    pub journal: JournalLimits,
     /// Where links are pinned when they are to outlive the daemon.
     pub pin_dir: PathBuf,
     /// How often cgroup patterns and endpoint names are looked up again.
@@ -78,6 +82,15 @@ pub struct Node {
     pub watch: bool,
     /// Limits for everything the daemon sheds together.
     pub rules: NodeRules,
+}
+
+/// How much of the journal is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalLimits {
+    /// A file that would become larger is put aside, 16 to 1048576 KiB.
+    pub max_kib: u32,
+    /// Files there are, with the one that is written; 1 to 100.
+    pub files: u32,
 }
 
 /// A named set of cgroups.
@@ -157,6 +170,8 @@ impl Default for Node {
             socket_group: None,
             listen: None,
             metrics_endpoints: 500,
+            state_dir: Some(PathBuf::from("/var/lib/shedder")),
+            journal: JournalLimits { max_kib: 16 * 1024, files: 4 },
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
             rescan: Duration::from_millis(500),
             watch: true,

@@ -119,7 +119,8 @@ pub async fn run(
         Some(address) => Some(web::listen(address).await?),
         None => None,
     };
-    let mut daemon = Daemon::start(source, content, config, options)?;
+    let journal = Journal::open(&node, socket.group());
+    let mut daemon = Daemon::start(source, content, config, options, journal)?;
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
@@ -216,6 +217,7 @@ impl Daemon {
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
+        self.journal.look();
         self.metrics.looked(now, self.config.node.tick);
     }
 

@@ -14,7 +14,7 @@ mod tests;
 
 pub use self::families::{Family, Kind, families};
 pub use self::histogram::Histogram;
-pub use self::page::{Endpoint, Snapshot, page};
+pub use self::page::{Endpoint, JournalCounts, Snapshot, page};
 pub use self::tally::{Calls, Tally};
 
 /// The endpoint under which those without series of their own are added up.

@@ -69,9 +69,13 @@ impl Daemon {
     }
 
     fn launch(mut command: Command, directory: Arc<TempDir>, arguments: &[&str]) -> Result<Self> {
+        let file = directory.path().join("shedder.toml");
+        command.args(["run", "--config"]).arg(&file);
+        // Never the node's own, but where the policy says, if it does.
+        if !fs::read_to_string(&file)?.contains("state_dir") {
+            command.arg("--state-dir").arg(directory.path().join("state"));
+        }
         let process = command
-            .args(["run", "--config"])
-            .arg(directory.path().join("shedder.toml"))
             .arg("--socket")
             .arg(directory.path().join("shedder.sock"))
             .args(arguments)
@@ -109,6 +113,11 @@ impl Daemon {
     /// Its policy file.
     pub fn policy_file(&self) -> PathBuf {
         self.directory.path().join("shedder.toml")
+    }
+
+    /// Where it keeps its journal, unless its policy says otherwise.
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("state")
     }
 
     /// Its process number.

@@ -99,10 +99,27 @@ impl Client {
     pub async fn events(
         &self,
         follow: bool,
+        each: impl FnMut(Event) -> bool,
+    ) -> Result<(), ClientError> {
+        self.stream(&format!("/v1/events?follow={follow}"), each).await
+    }
+
+    /// What happened after the event with this number, and what happens from then on, until `each` is
+    /// false or the daemon ends.
+    pub async fn events_after(
+        &self,
+        sequence: u64,
+        each: impl FnMut(Event) -> bool,
+    ) -> Result<(), ClientError> {
+        self.stream(&format!("/v1/events?follow=true&after={sequence}"), each).await
+    }
+
+    async fn stream(
+        &self,
+        path: &str,
         mut each: impl FnMut(Event) -> bool,
     ) -> Result<(), ClientError> {
-        let path = format!("/v1/events?follow={follow}");
-        let mut response = self.send(Method::GET, &path, None).await?;
+        let mut response = self.send(Method::GET, path, None).await?;
         let mut pending = Vec::new();
         while let Some(frame) = response.body_mut().frame().await {
             let frame = frame.map_err(|source| self.broken(source))?;

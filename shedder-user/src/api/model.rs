@@ -5,12 +5,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod by;
 mod counted;
 mod event;
 mod explanation;
 mod latencies;
 mod reloaded;
 
+pub use self::by::By;
 pub use self::counted::{Datagrams, InFlight, Outcomes, Ports, Traffic};
 pub use self::event::{Event, EventKind};
 pub use self::explanation::{Explained, Explanation, Refusal};
@@ -197,6 +199,9 @@ pub struct Node {
     /// Why the policy file as it is now is not in force.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reload_error: Option<String>,
+    /// Why events are not written to the journal in `state_dir` now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub journal_error: Option<String>,
     /// How often evidence is looked at.
     pub tick_ms: u64,
     /// How long verdicts outlive the daemon.
@@ -265,6 +270,17 @@ pub enum Order {
     Hold,
     /// Drop override and memory.
     Reset,
+}
+
+impl Order {
+    /// What was done, in words.
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Trip => "tripped",
+            Self::Hold => "held closed",
+            Self::Reset => "reset",
+        }
+    }
 }
 
 /// Answer to `POST /v1/override`.

@@ -39,11 +39,19 @@ pub enum Control {
     Explain(Subject, oneshot::Sender<Result<Explanation, String>>),
     /// How long an endpoint's handshakes and answers took, or why there is no telling.
     Histogram(Selection, oneshot::Sender<Result<Histograms, String>>),
-    /// An operator's order, from the user with this id; what it reached, or why it did not.
-    Override(Override, u32, oneshot::Sender<Result<Overridden, String>>),
-    /// To take up the policy file as it is now, from the user with this id; what changed, or why
-    /// nothing did.
-    Reload(Reload, u32, oneshot::Sender<Result<Reloaded, String>>),
+    /// An operator's order; what it reached, or why it did not.
+    Override(Override, Operator, oneshot::Sender<Result<Overridden, String>>),
+    /// To take up the policy file as it is now; what changed, or why nothing did.
+    Reload(Reload, Operator, oneshot::Sender<Result<Reloaded, String>>),
+}
+
+/// Who gives an order, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The user.
+    pub uid: u32,
+    /// The process, if it is in our process namespace.
+    pub pid: Option<u32>,
 }
 
 /// What an explanation is about.
@@ -103,12 +111,15 @@ pub async fn serve(
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     /// Nothing when the kernel would not say; then nothing may be changed.
-    uid: Option<u32>,
+    operator: Option<Operator>,
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+        let peer = stream.io().peer_cred().ok();
+        let pid = |pid: i32| u32::try_from(pid).ok().filter(|pid| *pid > 0);
+        let operator = peer.map(|peer| Operator { uid: peer.uid(), pid: peer.pid().and_then(pid) });
+        Self { operator }
     }
 }
 
@@ -124,6 +135,8 @@ struct StatusQuery {
 struct EventsQuery {
     #[serde(default)]
     follow: bool,
+    /// Only events after the one with this number; all there are if there never was one.
+    after: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,13 +200,18 @@ async fn events(
     State(control): State<mpsc::Sender<Control>>,
     query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let Query(EventsQuery { follow }) = match query {
+    let Query(EventsQuery { follow, after }) = match query {
         Ok(query) => query,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
     };
-    let Some(Follow { past, future }) = ask(&control, Control::Events).await else {
+    let Some(Follow { mut past, future }) = ask(&control, Control::Events).await else {
         return stopping();
     };
+    let last = past.last().map_or(0, |event| event.sequence);
+    // A number beyond the last is one of an earlier daemon, whose numbers this one does not know.
+    if let Some(after) = after.filter(|after| *after <= last) {
+        past.retain(|event| event.sequence > after);
+    }
     let past: Vec<u8> = past.iter().flat_map(line).collect();
     let lines = [(header::CONTENT_TYPE, "application/x-ndjson")];
     if !follow {

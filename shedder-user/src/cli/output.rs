@@ -24,10 +24,29 @@ pub(super) enum Colour {
     Bold,
 }
 
+impl Colour {
+    /// Of a breaker in that state.
+    pub(super) fn of_state(state: &str) -> Self {
+        match state {
+            "closed" => Self::Green,
+            "open" | "forced_open" => Self::Red,
+            "throttled" | "half_open" | "recovering" => Self::Yellow,
+            "forced_closed" => Self::Cyan,
+            _ => Self::Faint,
+        }
+    }
+}
+
 impl Paint {
     /// For standard output.
     pub(super) fn stdout() -> Self {
         Self { enabled: stdout().is_terminal() && wants_colours() }
+    }
+
+    /// For whoever wants none.
+    #[cfg(test)]
+    pub(super) const fn plain() -> Self {
+        Self { enabled: false }
     }
 
     pub(super) fn apply(self, colour: Colour, text: &str) -> String {
@@ -189,7 +208,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["A", "LONG"]);
         table.push(vec!["wide".to_owned(), "x".to_owned()]);
-        let text = table.render(Paint { enabled: false }, |_, _| None);
+        let text = table.render(Paint::plain(), |_, _| None);
         assert_eq!(text, "A     LONG\nwide  x\n");
     }
 

@@ -56,11 +56,7 @@ impl Target {
         let Self { reach, endpoint, caller, network } = self;
         let request = Override { order, endpoint, caller, network, for_ms };
         let reached = reach.ask(async |client| client.order(&request).await)?;
-        let done = match order {
-            Order::Trip => "tripped",
-            Order::Hold => "held closed",
-            Order::Reset => "reset",
-        };
+        let done = order.done();
         let span = for_ms.map(Duration::from_millis).map_or_else(String::new, |duration| {
             format!(" for {}", humantime::format_duration(duration))
         });

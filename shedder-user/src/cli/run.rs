@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +25,9 @@ pub(super) struct Run {
     /// Listen here instead of at the policy file's control socket
     #[arg(long, value_name = "PATH", env = "SHEDDER_SOCKET")]
     socket: Option<PathBuf>,
+    /// Keep the journal here instead of where the policy file says
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
     /// Do everything but attach: check the file, find the cgroups, let the kernel verify the programs
     #[arg(long)]
     check_only: bool,
@@ -43,7 +47,9 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self) -> Result<(), Failure> {
-        let source = Source::new(&self.config, self.socket);
+        let state_dir = self.state_dir.map(std::path::absolute).transpose();
+        let state_dir = state_dir.context("--state-dir is no directory")?;
+        let source = Source::new(&self.config, self.socket).with_state_dir(state_dir);
         let content = source.read().map_err(anyhow::Error::from)?;
         let config = source.parse(&content).map_err(anyhow::Error::from)?;
         let options = RunOptions {

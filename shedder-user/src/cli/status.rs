@@ -87,7 +87,7 @@ fn table(breakers: &[Breaker], paint: Paint) -> String {
             breaker.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| reason.text.clone()),
         ]);
     }
-    table.render(paint, |column, cell| (column == STATE_COLUMN).then(|| colour(cell)))
+    table.render(paint, |column, cell| (column == STATE_COLUMN).then(|| Colour::of_state(cell)))
 }
 
 fn endpoint(breaker: &Breaker) -> String {
@@ -128,16 +128,6 @@ fn failures(window: &model::Window) -> String {
     format!("{:.0}% of {}", window.failure_share * 100.0, window.attempts)
 }
 
-fn colour(state: &str) -> Colour {
-    match state {
-        "closed" => Colour::Green,
-        "open" | "forced_open" => Colour::Red,
-        "throttled" | "half_open" | "recovering" => Colour::Yellow,
-        "forced_closed" => Colour::Cyan,
-        _ => Colour::Faint,
-    }
-}
-
 /// What is wrong with the node, if anything.
 fn notes(node: &model::Node) {
     let counts = [
@@ -154,6 +144,9 @@ fn notes(node: &model::Node) {
     }
     if let Some(error) = &node.reload_error {
         println!("note: the policy file is not in force as it is now: {error}");
+    }
+    if let Some(error) = &node.journal_error {
+        println!("note: events are not written to the journal: {error}");
     }
     for degradation in &node.degradations {
         println!("note: {degradation}");

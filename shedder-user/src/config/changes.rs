@@ -30,6 +30,7 @@ impl Node {
             ("socket", self.socket != new.socket),
             ("socket_group", self.socket_group != new.socket_group),
             ("pin_dir", self.pin_dir != new.pin_dir),
+            ("state_dir", self.state_dir != new.state_dir),
             ("listen", self.listen != new.listen),
         ]
         .into_iter()
@@ -51,6 +52,9 @@ fn node(old: &Node, new: &Node, lines: &mut Vec<String>) {
     changed("node", "watch", &old.watch, &new.watch, lines);
     let endpoints = (old.metrics_endpoints, new.metrics_endpoints);
     changed("node", "metrics_endpoints", &endpoints.0, &endpoints.1, lines);
+    let (old_journal, new_journal) = (&old.journal, &new.journal);
+    changed("node", "journal.max_kib", &old_journal.max_kib, &new_journal.max_kib, lines);
+    changed("node", "journal.files", &old_journal.files, &new_journal.files, lines);
     if old.rules != new.rules {
         lines.push("node: brakes changed".to_owned());
     }
@@ -242,6 +246,10 @@ service = "db"
             ["node: tick 100ms -> 50ms", "node: watch true -> false"]
         );
         assert_eq!(
+            changes("[[policy]]", "[node]\njournal = { files = 2 }\n[[policy]]"),
+            ["node: journal.files 4 -> 2"]
+        );
+        assert_eq!(
             changes("[[policy]]", "udp = true\n[[policy]]"),
             ["service db: udp false -> true"]
         );
@@ -271,6 +279,7 @@ service = "db"
         assert_eq!(fixed("max_endpoints = 7"), Some("max_endpoints"));
         assert_eq!(fixed("socket_group = \"adm\""), Some("socket_group"));
         assert_eq!(fixed("listen = \"127.0.0.1:9\""), Some("listen"));
+        assert_eq!(fixed("state_dir = \"\""), Some("state_dir"));
         assert_eq!(fixed("tick = \"50ms\""), None);
     }
 }

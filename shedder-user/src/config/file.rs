@@ -32,10 +32,19 @@ pub(super) struct Node {
     #[serde(default)]
     pub(super) listen_anywhere: bool,
     pub(super) metrics_endpoints: Option<At<u32>>,
+    pub(super) state_dir: Option<Text>,
+    pub(super) journal: Option<Journal>,
     pub(super) pin_dir: Option<String>,
     pub(super) rescan: Option<Time>,
     pub(super) watch: Option<bool>,
     pub(super) brakes: Option<Brakes>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Journal {
+    pub(super) max_kib: Option<At<u32>>,
+    pub(super) files: Option<At<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

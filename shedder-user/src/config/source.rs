@@ -13,12 +13,19 @@ use super::{Config, ConfigError};
 pub struct Source {
     path: PathBuf,
     socket: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
 }
 
 impl Source {
     /// The file at `path`; `socket` instead of the control socket it names.
     pub fn new(path: &Path, socket: Option<PathBuf>) -> Self {
-        Self { path: path.to_owned(), socket }
+        Self { path: path.to_owned(), socket, state_dir: None }
+    }
+
+    /// The same with the journal kept at `state_dir` instead of where the file says.
+    #[must_use]
+    pub fn with_state_dir(self, state_dir: Option<PathBuf>) -> Self {
+        Self { state_dir, ..self }
     }
 
     /// What the file holds now. A pipe can be read once only.
@@ -50,6 +57,9 @@ impl Source {
         let mut config = Config::parse(&self.path.display().to_string(), text)?;
         if let Some(socket) = &self.socket {
             config.node.socket.clone_from(socket);
+        }
+        if self.state_dir.is_some() {
+            config.node.state_dir.clone_from(&self.state_dir);
         }
         Ok(config)
     }

@@ -122,6 +122,9 @@ fn bad_input_is_named_with_its_place() {
     complains("tick = \"50ms\"", "tick = \"fast\"", "\"fast\" is no duration");
     complains("tick = \"50ms\"", "tick = \"1us\"", "tick is 1µs, outside 10ms to 10s");
     complains("verdict_ttl = \"2s\"", "verdict_ttl = \"60ms\"", "outside 150ms to 60s");
+    complains("tick = \"50ms\"", "state_dir = \"var\"", "begin it with /");
+    complains("tick = \"50ms\"", "journal = { max_kib = 1 }", "outside 16 to 1048576");
+    complains("tick = \"50ms\"", "journal.files = 0", "outside 1 to 100");
     complains("tick = \"50ms\"", "max_endpoints = 70000", "outside 1 to 65536");
     complains("/system.slice/web-*.service", "system.slice", "begins at the root");
     complains("/system.slice/web-*.service", "/", "cannot be guarded");

@@ -1,4 +1,12 @@
-//! What happened: kept for those who ask, sent to those who follow, logged for the rest.
+//! What happened: kept for those who ask and for later, sent to those who follow, logged for the rest.
+//!
+//! Invariant: each event has the next number, and whoever follows or reads gets them in that order.
+
+mod audit;
+mod breakers;
+mod disk;
+mod files;
+mod past;
 
 use std::collections::VecDeque;
 
@@ -6,27 +14,74 @@ use humantime::format_rfc3339_millis;
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
-use super::cells::Cell;
-use super::established::Progress;
 use super::guard::Change;
-use super::report;
 use crate::api::Follow;
-use crate::api::model::{Event, EventKind, Reloaded};
+use crate::api::model::{Event, EventKind};
 use crate::clock;
-use crate::config::Config;
-use crate::engine::{Mode, Notice, Transition};
+use crate::config::{Config, JournalLimits, Node};
+use crate::metrics::JournalCounts;
+
+pub(super) use self::audit::by;
+use self::disk::{Disk, Report};
 
 #[derive(Debug)]
 pub(super) struct Journal {
     past: VecDeque<Event>,
     future: broadcast::Sender<Event>,
     next: u64,
+    /// Nothing where the policy names no `state_dir`.
+    disk: Option<Disk>,
+    /// What `disk` is about, for people.
+    place: String,
+    /// Why nothing is written now.
+    trouble: Option<String>,
 }
 
 impl Journal {
-    pub(super) fn new() -> Self {
+    /// Goes on where the journal in `state_dir` ends. `group` may read what is written.
+    pub(super) fn open(node: &Node, group: Option<u32>) -> Self {
         let (future, _) = broadcast::channel(KEPT);
-        Self { past: VecDeque::new(), future, next: 1 }
+        let directory = node.state_dir.as_deref();
+        let past = directory.map(|directory| past::read(directory, KEPT)).unwrap_or_default();
+        let mut journal = Self {
+            past: past.events.into(),
+            future,
+            next: past.sequence + 1,
+            disk: None,
+            place: directory.map_or_else(String::new, |it| it.display().to_string()),
+            trouble: None,
+        };
+        match directory.map(|directory| Disk::start(directory, group, node.journal)) {
+            Some(Ok(disk)) => journal.disk = Some(disk),
+            Some(Err(error)) => journal.trouble_begins(&error.to_string()),
+            None => {}
+        }
+        journal
+    }
+
+    /// Tells what the disk has told.
+    pub(super) fn look(&mut self) {
+        while let Some(report) = self.disk.as_ref().and_then(Disk::report) {
+            match report {
+                Report::Failing(why) => self.trouble_begins(&why),
+                Report::Recovered => self.trouble_ends(),
+            }
+        }
+    }
+
+    /// Why events are not written now.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    pub(super) fn counts(&self) -> JournalCounts {
+        self.disk.as_ref().map(Disk::counts).unwrap_or_default()
+    }
+
+    pub(super) fn limit(&self, limits: JournalLimits) {
+        if let Some(disk) = &self.disk {
+            disk.limit(limits);
+        }
     }
 
     pub(super) fn follow(&self) -> Follow {
@@ -37,6 +92,11 @@ impl Journal {
         self.push(EventKind::Started, format!("shedder {} started", env!("CARGO_PKG_VERSION")));
     }
 
+    /// The daemon does not start after all; whoever started it is told by other ways.
+    pub(super) fn refused(&mut self, why: &str) {
+        self.push(EventKind::Error, format!("not started: {why}"));
+    }
+
     pub(super) fn stopping(&mut self) {
         self.push(EventKind::Stopping, "stopping".to_owned());
     }
@@ -44,141 +104,6 @@ impl Journal {
     pub(super) fn error(&mut self, text: &str) {
         warn!("{text}");
         self.push(EventKind::Error, text.to_owned());
-    }
-
-    pub(super) fn transition(&mut self, config: &Config, cell: &Cell, transition: &Transition) {
-        let name = report::name(config, cell);
-        let change = &transition.change;
-        let cause = change.cause.to_string();
-        let (from, to) = (change.from.name(), change.to.name());
-        let observe = cell.policy.mode == Mode::Observe;
-        info!(
-            caller = name.caller,
-            service = name.service,
-            endpoint = name.endpoint,
-            network = name.network,
-            policy = cell.policy.name,
-            from,
-            to,
-            cause,
-            level = change.level,
-            observe,
-            "transition"
-        );
-        let only = if observe { " (only observed)" } else { "" };
-        let text = format!("{name}: {change}{only}");
-        let kind = EventKind::Transition {
-            caller: name.caller,
-            service: name.service,
-            policy: cell.policy.name.clone(),
-            endpoint: name.endpoint,
-            network: name.network,
-            from: from.to_owned(),
-            to: to.to_owned(),
-            reason: report::reason(&change.cause),
-            scope: change.scope.map(|scope| scope.to_string()),
-            restraint: change.restraint.map(|restraint| restraint.to_string()),
-            level: change.level,
-            flapping: change.is_flapping,
-            next: change.next.map(report::next),
-            window: report::window(&change.window),
-            generation: change.generation,
-            observe,
-        };
-        self.push(kind, text);
-    }
-
-    pub(super) fn notice(&mut self, config: &Config, cell: Option<&Cell>, notice: &Notice) {
-        let name = cell.map(|cell| report::name(config, cell));
-        let text = match &name {
-            Some(name) => format!("{name}: {notice}"),
-            None => notice.to_string(),
-        };
-        warn!("{text}");
-        self.push(EventKind::Notice { notice: notice.name().to_owned(), breaker: name }, text);
-    }
-
-    pub(super) fn established(&mut self, config: &Config, cell: &Cell, progress: &Progress) {
-        let name = report::name(config, cell);
-        let text = format!("{name}: {progress}");
-        info!("{text}");
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let kind = EventKind::Established {
-            caller: name.caller,
-            service: name.service,
-            endpoint: name.endpoint,
-            network: name.network,
-            fate: progress.fate().to_owned(),
-            over: progress.is_over,
-            connections: count(progress.connections),
-            destroyed: count(progress.destroyed),
-            left: count(progress.left),
-        };
-        self.push(kind, text);
-    }
-
-    pub(super) fn ports(&mut self, config: &Config, cell: &Cell) {
-        let (breaker, ports) = (report::name(config, cell), report::ports(cell));
-        let text = format!("{breaker}: {ports}");
-        if ports.pressing {
-            warn!("{text}");
-        } else {
-            info!("{text}");
-        }
-        self.push(EventKind::Ports { breaker, ports }, text);
-    }
-
-    pub(super) fn discovered(&mut self, config: &Config, cell: &Cell) {
-        let name = report::name(config, cell);
-        info!(
-            caller = name.caller,
-            service = name.service,
-            endpoint = name.endpoint,
-            network = name.network,
-            "discovered"
-        );
-        let text = format!("found {name}");
-        let kind = EventKind::Discovered {
-            caller: name.caller,
-            service: name.service,
-            endpoint: name.endpoint,
-            network: name.network,
-        };
-        self.push(kind, text);
-    }
-
-    pub(super) fn forgotten(&mut self, config: &Config, cell: &Cell, why: &str) {
-        let name = report::name(config, cell);
-        info!(
-            caller = name.caller,
-            service = name.service,
-            endpoint = name.endpoint,
-            network = name.network,
-            why,
-            "forgotten"
-        );
-        let text = format!("forgot {name}: {why}");
-        let kind = EventKind::Forgotten {
-            caller: name.caller,
-            service: name.service,
-            endpoint: name.endpoint,
-            network: name.network,
-        };
-        self.push(kind, text);
-    }
-
-    pub(super) fn reloaded(&mut self, reloaded: &Reloaded) {
-        let Reloaded { generation, changes, breakers, .. } = reloaded;
-        let (generation, changes, breakers) = (*generation, changes.clone(), *breakers);
-        let text = format!("policy file taken up, generation {generation}: {}", changes.join("; "));
-        info!("{text} ({breakers})");
-        self.push(EventKind::Reloaded { generation, changes, breakers }, text);
-    }
-
-    pub(super) fn reload_failed(&mut self, error: &str) {
-        let text = format!("policy file not taken up: {error}");
-        warn!("{text}");
-        self.push(EventKind::ReloadFailed { error: error.to_owned() }, text);
     }
 
     pub(super) fn guard(&mut self, config: &Config, change: &Change) {
@@ -212,12 +137,34 @@ impl Journal {
         }
     }
 
+    fn trouble_begins(&mut self, why: &str) {
+        self.trouble = Some(why.to_owned());
+        let (place, room) = (&self.place, disk::QUEUE);
+        self.error(&format!(
+            "the journal in {place} cannot be written: {why}; breakers go on, {room} events may wait in memory, and it is tried again every second"
+        ));
+    }
+
+    fn trouble_ends(&mut self) {
+        self.trouble = None;
+        let lost = self.counts().lost;
+        let text = format!(
+            "the journal in {} is written again; events lost since the start: {lost}",
+            self.place
+        );
+        warn!("{text}");
+        self.push(EventKind::Notice { notice: "journal".to_owned(), breaker: None }, text);
+    }
+
     fn push(&mut self, kind: EventKind, text: String) {
         let at = format_rfc3339_millis(clock::wall(clock::now())).to_string();
         let event = Event { sequence: self.next, at, kind, text };
         self.next += 1;
         if self.past.len() == KEPT {
             self.past.pop_front();
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.write(&event);
         }
         self.past.push_back(event.clone());
         // Nobody following is no error.

@@ -142,6 +142,7 @@ impl Daemon {
             node: kernel.node_counters(),
             undecodable: self.undecodable,
             overruns: metrics.overruns,
+            journal: self.journal.counts(),
             verdict_age: config.node.verdict_ttl.saturating_sub(left),
             calls: metrics.calls,
             unlisted: self.cells.iter().filter(|cell| !cell.is_listed).count(),

@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tracing::info;
-
 use super::{Daemon, report};
 use crate::api::model::{BreakerName, Order, Overridden, Override};
-use crate::api::{Control, Subject};
+use crate::api::{Control, Operator, Subject};
 use crate::clock;
 use crate::engine::{CellId, Force};
 
@@ -26,16 +24,16 @@ impl Daemon {
                 drop(answer.send(Ok(self.explain_process(pid))));
             }
             Control::Histogram(selection, answer) => drop(answer.send(self.histogram(&selection))),
-            Control::Reload(order, uid, answer) => {
-                drop(answer.send(self.order_reload(order, uid)));
+            Control::Reload(order, operator, answer) => {
+                drop(answer.send(self.order_reload(order, operator)));
             }
-            Control::Override(order, uid, answer) => {
-                drop(answer.send(self.apply(&order, uid)));
+            Control::Override(order, operator, answer) => {
+                drop(answer.send(self.apply(&order, operator)));
             }
         }
     }
 
-    fn apply(&mut self, order: &Override, uid: u32) -> Result<Overridden, String> {
+    fn apply(&mut self, order: &Override, operator: Operator) -> Result<Overridden, String> {
         let endpoint = report::endpoint(&order.endpoint)?;
         let ttl = ttl(order)?;
         let reached = self.reached(endpoint, order.caller.as_deref(), order.network.as_deref())?;
@@ -48,9 +46,10 @@ impl Daemon {
             };
             debug_assert!(known, "every cell has a breaker");
         }
-        info!(order = ?order.order, %endpoint, caller = order.caller, ?ttl, uid, "override");
+        let breakers: Vec<BreakerName> = reached.into_iter().map(|(_, name)| name).collect();
+        self.journal.ordered(order, ttl, operator, breakers.clone());
         self.settle(now);
-        Ok(Overridden { breakers: reached.into_iter().map(|(_, name)| name).collect() })
+        Ok(Overridden { breakers })
     }
 
     /// The breakers of an endpoint, for one caller or all, in one network namespace or all.

@@ -7,7 +7,6 @@
 mod fates;
 mod plan;
 
-use std::fmt;
 use std::sync::Arc;
 
 use shedder_common::time::Monotonic;
@@ -16,8 +15,9 @@ use tracing::info;
 use super::cells::Target;
 use super::destinations::Destinations;
 use super::watch::Watch;
-use super::{Daemon, established};
-use crate::api::model::{Reload, Reloaded};
+use super::{Daemon, established, journal};
+use crate::api::Operator;
+use crate::api::model::{By, Reload, Reloaded};
 use crate::clock;
 use crate::config::ConfigError;
 use crate::engine::CellId;
@@ -49,16 +49,16 @@ pub(super) enum Occasion {
     Change,
     /// SIGHUP.
     Signal,
-    /// An order of the user with this id.
-    Order(u32),
+    /// An order.
+    Order(Operator),
 }
 
-impl fmt::Display for Occasion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Occasion {
+    fn by(self) -> By {
         match self {
-            Self::Change => f.write_str("it has changed"),
-            Self::Signal => f.write_str("SIGHUP"),
-            Self::Order(uid) => write!(f, "order of user {uid}"),
+            Self::Change => By::file(),
+            Self::Signal => By::signal(),
+            Self::Order(operator) => journal::by(operator),
         }
     }
 }
@@ -84,31 +84,36 @@ impl Daemon {
     }
 
     /// Does, or only tells, what is ordered.
-    pub(super) fn order_reload(&mut self, order: Reload, uid: u32) -> Result<Reloaded, String> {
+    pub(super) fn order_reload(
+        &mut self,
+        order: Reload,
+        operator: Operator,
+    ) -> Result<Reloaded, String> {
         if order.check {
             let plan = self.plan(&self.source.read_again(), clock::now())?;
             return Ok(self.reloaded(&plan, false));
         }
-        self.reload_now(Occasion::Order(uid))
+        self.reload_now(Occasion::Order(operator))
     }
 
     fn reload(&mut self, content: Content, occasion: Occasion) -> Result<Reloaded, String> {
-        info!(%occasion, "reading the policy file again");
+        let by = occasion.by();
+        info!(%by, "reading the policy file again");
         let now = clock::now();
         let plan = self.plan(&content, now);
         self.standing.content = content;
-        let outcome = plan.and_then(|plan| self.take_up(plan, now));
+        let outcome = plan.and_then(|plan| self.take_up(plan, &by, now));
         self.standing.error = outcome.as_ref().err().cloned();
         match &outcome {
             Ok(reloaded) if !reloaded.applied => info!("nothing in it is different"),
             Ok(_) => {}
-            Err(error) => self.journal.reload_failed(error),
+            Err(error) => self.journal.reload_failed(error, by),
         }
         outcome
     }
 
     /// Puts a configuration in the place of the running one.
-    fn take_up(&mut self, plan: Plan, now: Monotonic) -> Result<Reloaded, String> {
+    fn take_up(&mut self, plan: Plan, by: &By, now: Monotonic) -> Result<Reloaded, String> {
         let reloaded = self.reloaded(&plan, !plan.changes.is_empty());
         if !reloaded.applied {
             return Ok(reloaded);
@@ -124,7 +129,7 @@ impl Daemon {
         let watched = std::mem::replace(&mut self.config, Arc::new(config)).node.watch;
         self.standing.generation = reloaded.generation;
         self.standing.since = now;
-        self.journal.reloaded(&reloaded);
+        self.journal.reloaded(&reloaded, by.clone());
         self.apply_node(jiffies_per_second, watched);
         self.apply_policies(&fates, now);
         let followed = self.guard.follow(&mut self.kernel, &self.config, &wanted);
@@ -191,6 +196,7 @@ impl Daemon {
             let content = self.standing.content.as_deref().unwrap_or_default();
             self.watch = Watch::new(&self.source, content, node.watch);
         }
+        self.journal.limit(node.journal);
         self.names.follow(&self.config);
     }
 

@@ -80,6 +80,7 @@ fn node(daemon: &Daemon) -> Node {
         generation: daemon.standing.generation,
         loaded: time(daemon.standing.since),
         reload_error: daemon.standing.error.clone(),
+        journal_error: daemon.journal.trouble().map(str::to_owned),
         tick_ms: millis(daemon.config.node.tick),
         verdict_ttl_ms: millis(daemon.config.node.verdict_ttl),
         cgroups: daemon

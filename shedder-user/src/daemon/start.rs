@@ -72,6 +72,7 @@ impl Daemon {
         content: Vec<u8>,
         config: Config,
         options: RunOptions,
+        journal: Journal,
     ) -> anyhow::Result<Self> {
         let started = clock::now();
         let cgroup2 = Cgroup2::find()?;
@@ -100,7 +101,7 @@ impl Daemon {
             guard: Guard::new(cgroup2, pins),
             endings: Endings::default(),
             ports: Ports::default(),
-            journal: Journal::new(),
+            journal,
             metrics: Metrics::new(&config, started),
             listen: None,
             jiffies_per_second,
@@ -122,7 +123,8 @@ impl Daemon {
         established::prepare(&mut daemon);
         daemon.add_destinations()?;
         daemon.settle(clock::now());
-        let changes = daemon.guard.attach_all(&mut daemon.kernel, &daemon.config, plan.wanted)?;
+        let attached = daemon.guard.attach_all(&mut daemon.kernel, &daemon.config, plan.wanted);
+        let changes = attached.inspect_err(|error| daemon.journal.refused(&error.to_string()))?;
         for change in &changes {
             daemon.journal.guard(&daemon.config, change);
         }

@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 25] = [
+static OTHERS: [&Family; 27] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -60,6 +60,8 @@ static OTHERS: [&Family; 25] = [
     &HELD,
     &VERDICT_AGE,
     &EVAL_OVERRUN,
+    &JOURNAL,
+    &JOURNAL_ERRORS,
     &UNLISTED,
     &STATES,
     &CALLS,
@@ -111,6 +113,16 @@ pub(super) static EVAL_OVERRUN: Family = counter(
     "shedder_eval_overrun_total",
     "",
     "Looks at the evidence that took longer than a tick.",
+);
+pub(super) static JOURNAL: Family = counter(
+    "shedder_journal_events_total",
+    "outcome",
+    "Events written to the journal (written), or without room while it could not be written (lost).",
+);
+pub(super) static JOURNAL_ERRORS: Family = counter(
+    "shedder_journal_errors_total",
+    "",
+    "Attempts to write the journal that failed; one a second as long as that lasts.",
 );
 pub(super) static UNLISTED: Family = gauge(
     "shedder_other_endpoints",

@@ -32,6 +32,8 @@ pub struct Snapshot<'a> {
     pub undecodable: u64,
     /// Looks that took too long.
     pub overruns: u64,
+    /// What became of events on their way to the disk.
+    pub journal: JournalCounts,
     /// Since the verdicts were renewed.
     pub verdict_age: Duration,
     /// Outcomes by state.
@@ -42,6 +44,17 @@ pub struct Snapshot<'a> {
     pub endpoints: Vec<Endpoint<'a>>,
     /// Caller, service, and what was counted over all of their endpoints.
     pub tallies: Vec<(&'a str, &'a str, &'a Tally)>,
+}
+
+/// What became of events on their way to the journal, since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalCounts {
+    /// Written.
+    pub written: u64,
+    /// Without room while nothing could be written.
+    pub lost: u64,
+    /// Attempts to write, or to make sure of it, that have failed.
+    pub errors: u64,
 }
 
 /// One endpoint of one caller, or several as one.
@@ -157,6 +170,9 @@ fn node(text: &mut Text, snapshot: &Snapshot<'_>) {
     text.family(&family::HELD).put(&none, node.held);
     text.family(&family::VERDICT_AGE).put(&none, snapshot.verdict_age.as_secs_f64());
     text.family(&family::EVAL_OVERRUN).put(&none, snapshot.overruns);
+    let JournalCounts { written, lost, errors } = snapshot.journal;
+    labelled(text, &family::JOURNAL, "outcome", &[("written", written), ("lost", lost)]);
+    text.family(&family::JOURNAL_ERRORS).put(&none, errors);
     text.family(&family::UNLISTED).put(&none, snapshot.unlisted);
 }
 

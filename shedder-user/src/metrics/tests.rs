@@ -29,6 +29,7 @@ fn snapshot(tally: &Tally) -> Snapshot<'_> {
         node: NodeRow::zeroed(),
         undecodable: 0,
         overruns: 0,
+        journal: JournalCounts { written: 1, lost: 0, errors: 0 },
         verdict_age: Duration::from_millis(1),
         calls: Calls::default(),
         unlisted: 2,

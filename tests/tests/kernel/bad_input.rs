@@ -21,6 +21,8 @@ fn run(directory: &Path, text: &str) -> Output {
         .arg(&file)
         .arg("--socket")
         .arg(directory.join("shedder.sock"))
+        .arg("--state-dir")
+        .arg(directory.join("state"))
         .output()
         .expect("it runs")
 }
@@ -102,6 +104,8 @@ fn without_privileges_it_says_what_it_needs() {
         .arg(&file)
         .arg("--socket")
         .arg(directory.path().join("nobody.sock"))
+        .arg("--state-dir")
+        .arg(directory.path().join("state"))
         .uid(65_534)
         .gid(65_534)
         .output()
@@ -177,9 +181,10 @@ fn a_node_without_cgroup2_or_types_is_told_so() {
     let bare = |hide: &str, command: &str| {
         let program = program().expect("it is built");
         let script = format!(
-            "{hide} && exec {} {command} --socket {}",
+            "{hide} && exec {} {command} --socket {} --state-dir {}",
             program.display(),
             directory.path().join("bare.sock").display(),
+            directory.path().join("state").display(),
         );
         let mut shell = Command::new("unshare");
         shell.args(["--mount", "sh", "-c", &script]);

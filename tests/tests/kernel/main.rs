@@ -24,6 +24,8 @@ mod histogram;
 mod identity;
 mod in_flight;
 mod isolation;
+mod journal;
+mod journal_trouble;
 mod kinds;
 mod limits;
 mod measures;

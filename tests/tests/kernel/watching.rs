@@ -31,7 +31,7 @@ fn wait_for_reload(events: &Events) -> (u32, Vec<String>) {
 
 fn wait_for_failure(events: &Events) -> String {
     let failed = events.wait_for(|event| {
-        let EventKind::ReloadFailed { error } = &event.kind else { return None };
+        let EventKind::ReloadFailed { error, .. } = &event.kind else { return None };
         Some(error.clone())
     });
     failed.expect("it is told")

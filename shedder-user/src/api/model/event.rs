@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerName, Fates, Next, Ports, Reason, Window};
+use super::{BreakerName, By, Fates, Next, Order, Ports, Reason, Window};
 
-/// One line of `GET /v1/events`.
+/// One line of `GET /v1/events`, and of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Rises by one with each event of this daemon.
+    /// Rises by one with each event, also from one daemon to the next as long as they keep a journal.
     pub sequence: u64,
     /// RFC 3339.
     pub at: String,
@@ -65,7 +65,7 @@ pub enum EventKind {
     },
     /// Something people should know that is no change of one breaker's state.
     Notice {
-        /// `alarm`, `node_suspect`, `brake`, `suspended` or `panic`.
+        /// `alarm`, `node_suspect`, `brake`, `suspended`, `panic`, or `journal`: it is written again.
         notice: String,
         /// The breaker it is about, or one of those.
         breaker: Option<BreakerName>,
@@ -147,11 +147,29 @@ pub enum EventKind {
         changes: Vec<String>,
         /// What became of the breakers.
         breakers: Fates,
+        /// Who had it read.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<By>,
     },
     /// The policy file as it is now cannot be taken up; the one before stays in force.
     ReloadFailed {
         /// Why: file, line and column where there are any.
         error: String,
+        /// Who had it read.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<By>,
+    },
+    /// An operator's order was carried out; the transitions it makes follow.
+    Override {
+        /// What was done.
+        order: Order,
+        /// How long it lasts; nothing for `reset`.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        for_ms: Option<u64>,
+        /// Who gave it.
+        by: By,
+        /// The breakers it reached.
+        breakers: Vec<BreakerName>,
     },
     /// The daemon started.
     Started,
@@ -159,9 +177,85 @@ pub enum EventKind {
     Stopping,
     /// Something is wrong, and the daemon goes on.
     Error,
-    /// Events this client was too slow for.
+    /// Events that are missing here: this client was too slow for them, or the journal could not be
+    /// written for too long.
     Missed {
         /// How many.
         count: u64,
     },
+}
+
+impl EventKind {
+    /// Every kind there is, as `event` names it.
+    pub const NAMES: [&str; 15] = [
+        "transition",
+        "override",
+        "reloaded",
+        "reload_failed",
+        "error",
+        "notice",
+        "established",
+        "ports",
+        "discovered",
+        "forgotten",
+        "attached",
+        "detached",
+        "started",
+        "stopping",
+        "missed",
+    ];
+
+    /// The kind, as `event` names it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Transition { .. } => "transition",
+            Self::Notice { .. } => "notice",
+            Self::Established { .. } => "established",
+            Self::Ports { .. } => "ports",
+            Self::Discovered { .. } => "discovered",
+            Self::Forgotten { .. } => "forgotten",
+            Self::Attached { .. } => "attached",
+            Self::Detached { .. } => "detached",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadFailed { .. } => "reload_failed",
+            Self::Override { .. } => "override",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Error => "error",
+            Self::Missed { .. } => "missed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every line that is shown is one of ours, with no field we do not know, and every kind is shown.
+    #[test]
+    fn the_lines_in_the_documentation_are_events() {
+        let text = include_str!("../../../../docs/journal.md");
+        let mut shown = BTreeSet::new();
+        for line in text.lines().filter(|line| line.starts_with("{\"sequence\"")) {
+            let event: Event =
+                serde_json::from_str(line).unwrap_or_else(|it| panic!("{it}: {line}"));
+            let written = serde_json::to_value(&event).expect("an event has only text keys");
+            assert_eq!(written, serde_json::from_str::<Value>(line).expect("JSON"), "{line}");
+            assert_eq!(written["event"], event.kind.name());
+            shown.insert(event.kind.name());
+        }
+        assert_eq!(shown, EventKind::NAMES.into());
+    }
+
+    /// Lines of before there was `by`.
+    #[test]
+    fn older_lines_are_understood() {
+        let line = r#"{"sequence":1,"at":"","event":"reload_failed","error":"e","text":"t"}"#;
+        let event: Event = serde_json::from_str(line).expect("an event");
+        assert_eq!(event.kind, EventKind::ReloadFailed { error: "e".to_owned(), by: None });
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Control, Peer, ask, refuse, stopping};
+use super::{Control, Operator, Peer, ask, refuse, stopping};
 
 pub(super) async fn override_breaker(
     State(control): State<mpsc::Sender<Control>>,
@@ -33,16 +33,16 @@ async fn order<O: DeserializeOwned, T: Serialize>(
     peer: Peer,
     body: &Bytes,
     what: &str,
-    question: impl FnOnce(O, u32, oneshot::Sender<Result<T, String>>) -> Control,
+    question: impl FnOnce(O, Operator, oneshot::Sender<Result<T, String>>) -> Control,
 ) -> Response {
-    let Some(uid) = peer.uid.filter(|uid| *uid == ROOT) else {
+    let Some(operator) = peer.operator.filter(|operator| operator.uid == ROOT) else {
         return refuse(StatusCode::FORBIDDEN, &format!("only root may {what}; use sudo"));
     };
     let order: O = match serde_json::from_slice(body) {
         Ok(order) => order,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("malformed order: {error}")),
     };
-    match ask(control, |answer| question(order, uid, answer)).await {
+    match ask(control, |answer| question(order, operator, answer)).await {
         Some(Ok(done)) => Json(done).into_response(),
         Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
         None => stopping(),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::view::Input;
-use crate::api::model::{BreakerName, Order, Overridden, Override, Status};
+use crate::api::model::{BreakerName, Overridden, Override, Status};
 use crate::api::{Client, ClientError, Selection};
 
 /// Everything that sends to the view.
@@ -115,12 +115,7 @@ fn answered(status: Result<Status, String>) -> Input {
 
 fn done(order: &Override, reached: &Overridden) -> String {
     let names: Vec<String> = reached.breakers.iter().map(BreakerName::to_string).collect();
-    let done = match order.order {
-        Order::Trip => "tripped",
-        Order::Hold => "held closed",
-        Order::Reset => "reset",
-    };
-    format!("{done}: {}", names.join(", "))
+    format!("{}: {}", order.order.done(), names.join(", "))
 }
 
 /// How long an answer may take before the daemon counts as gone.

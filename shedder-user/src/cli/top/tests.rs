@@ -193,6 +193,7 @@ fn node() -> Node {
         generation: 1,
         loaded: String::new(),
         reload_error: None,
+        journal_error: None,
         cgroups: vec![crate::api::model::Cgroup {
             path: "/a".to_owned(),
             caller: "web".to_owned(),

@@ -90,7 +90,7 @@ fn the_annotated_file_shows_every_key() {
         let table = if table.is_empty() { String::new() } else { format!("{table}.") };
         keys(&good(&format!("{table}nothing = 0")))
     });
-    let of_others = ["[node]", "[node.brakes]", "[[caller]]", "[[service]]"];
+    let of_others = ["[node]", "[node.brakes]", "[node.journal]", "[[caller]]", "[[service]]"];
     let of_others = of_others.into_iter().flat_map(|table| keys(&format!("{table}\nnothing = 0")));
     for key in of_policy.chain(of_others) {
         let is_shown = |before| {

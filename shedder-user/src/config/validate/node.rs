@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::Node;
 use super::super::error::Complaint;
 use super::super::file;
 use super::super::value::{At, Text, Time, permille};
+use super::super::{JournalLimits, Node};
 use crate::engine::NodeRules;
 
 /// What the file says over what holds without it.
@@ -26,6 +26,8 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         listen,
         listen_anywhere,
         metrics_endpoints,
+        state_dir,
+        journal,
         pin_dir,
         rescan,
         watch,
@@ -62,6 +64,11 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
             default.metrics_endpoints,
             0..=5000,
         )?,
+        state_dir: match state_dir {
+            Some(given) => directory(&given)?,
+            None => default.state_dir,
+        },
+        journal: journal_limits(&journal.unwrap_or_default(), default.journal)?,
         pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
         rescan,
         watch: watch.unwrap_or(default.watch),
@@ -82,6 +89,33 @@ fn address(given: &Text, anywhere: bool) -> Result<SocketAddr, Complaint> {
         "listen is {address}, which other machines may reach, and whoever reaches it reads what this node calls: write 127.0.0.1:{}, or set listen_anywhere = true",
         address.port(),
     )))
+}
+
+/// Where to keep what outlives the daemon; nowhere if the name is empty.
+fn directory(given: &Text) -> Result<Option<PathBuf>, Complaint> {
+    let path = PathBuf::from(&given.value);
+    if given.value.is_empty() {
+        return Ok(None);
+    }
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    Err(given.complaint(format!(
+        "state_dir is {:?}, and means another directory wherever the daemon is started: begin it with /, or set it to \"\" to keep no journal",
+        given.value
+    )))
+}
+
+fn journal_limits(
+    file: &file::Journal,
+    default: JournalLimits,
+) -> Result<JournalLimits, Complaint> {
+    let file::Journal { max_kib, files } = file;
+    let size = 16..=1024 * 1024;
+    Ok(JournalLimits {
+        max_kib: number("journal.max_kib", max_kib.clone(), default.max_kib, size)?,
+        files: number("journal.files", files.clone(), default.files, 1..=100)?,
+    })
 }
 
 fn node_rules(brakes: file::Brakes, default: &NodeRules) -> Result<NodeRules, Complaint> {
