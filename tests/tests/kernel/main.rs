@@ -16,6 +16,7 @@ mod established;
 mod evidence;
 mod explain;
 mod fast_open;
+mod following;
 mod footprint;
 mod forgetting;
 mod guarding;
