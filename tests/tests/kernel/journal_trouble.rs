@@ -104,7 +104,8 @@ fn a_full_disk_stops_neither_connects_nor_breakers() {
     scrape_until(&daemon, lost, 0.0);
     daemon.signal(libc::SIGTERM);
     daemon.wait().expect("it ends");
-    // What waited is there, in its order, and no line is torn.
+    // What waited is there, in its order, and no line is torn, nor was one for a while.
+    assert!(!state.join("journal.torn").exists());
     let events = journal(&state);
     assert_gapless(&events);
     assert_eq!((count(&events, "override"), count(&events, "transition")), (40, 41));
