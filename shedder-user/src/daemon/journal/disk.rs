@@ -38,7 +38,7 @@ pub(super) struct Disk {
 pub(super) enum Report {
     /// Nothing is written, for this reason.
     Failing(String),
-    /// It is written again, and what has waited first.
+    /// Everything that has waited is written.
     Recovered,
 }
 
@@ -74,6 +74,7 @@ impl Disk {
             pending: VecDeque::new(),
             unsynced_since: None,
             is_failing: false,
+            is_in_trouble: false,
         };
         let thread = thread::Builder::new().name("journal".to_owned());
         let thread = thread.spawn(move || writer.run(&events))?.thread().clone();
@@ -151,7 +152,10 @@ struct Writer {
     /// Lines that are not written yet.
     pending: VecDeque<Vec<u8>>,
     unsynced_since: Option<Monotonic>,
+    /// The last attempt has failed.
     is_failing: bool,
+    /// It has, and since then not everything that waited is written.
+    is_in_trouble: bool,
 }
 
 impl Writer {
@@ -165,7 +169,10 @@ impl Writer {
             } else {
                 match self.wait(events) {
                     Ok(event) => self.pending.push_back(line(&event)),
-                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.settle();
+                        continue;
+                    }
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
                 self.pending.extend(events.try_iter().take(BATCH).map(|event| line(&event)));
@@ -180,9 +187,11 @@ impl Writer {
         self.sync();
     }
 
-    /// The next event, or that what was written has to be made sure of.
+    /// The next event, or that what was written has to be made sure of: because it is time, or because
+    /// nothing waits any more of what could not be written.
     fn wait(&self, events: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
         match self.unsynced_since {
+            _ if self.is_in_trouble => events.recv_timeout(Duration::ZERO),
             Some(since) => events.recv_timeout(since.plus(SYNC).since(clock::now())),
             None => events.recv().map_err(|_ended| RecvTimeoutError::Disconnected),
         }
@@ -201,31 +210,37 @@ impl Writer {
             self.unsynced_since = Some(clock::now());
         }
         let is_due = self.unsynced_since.is_some_and(|since| clock::now().since(since) >= SYNC);
-        match outcome {
-            Err(error) => self.fail(&error),
-            // Only what is sure counts as written again.
-            Ok(()) if is_due || self.is_failing => self.sync(),
-            Ok(()) => {}
+        if let Err(error) = outcome {
+            self.fail(&error);
+            return;
+        }
+        self.is_failing = false;
+        if is_due {
+            self.sync();
+        }
+    }
+
+    /// Nothing waits: makes sure of what was written, and that is the end of any trouble.
+    fn settle(&mut self) {
+        self.sync();
+        if self.is_in_trouble && !self.is_failing {
+            self.is_in_trouble = false;
+            self.report(Report::Recovered);
         }
     }
 
     fn sync(&mut self) {
         match self.files.sync() {
-            Ok(()) => {
-                self.unsynced_since = None;
-                if self.is_failing {
-                    self.is_failing = false;
-                    self.report(Report::Recovered);
-                }
-            }
+            Ok(()) => self.unsynced_since = None,
             Err(error) => self.fail(&error),
         }
     }
 
     fn fail(&mut self, error: &io::Error) {
         self.shared.errors.fetch_add(1, Ordering::Relaxed);
-        if !self.is_failing {
-            self.is_failing = true;
+        self.is_failing = true;
+        if !self.is_in_trouble {
+            self.is_in_trouble = true;
             self.report(Report::Failing(error.to_string()));
         }
     }
