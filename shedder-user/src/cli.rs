@@ -49,7 +49,7 @@ enum Command {
     Run(run::Run),
     /// Show every breaker: its state, why, and what comes next
     Status(status::Status),
-    /// Show what happened: transitions, discoveries, errors, each with its cause
+    // Undocumented here, because a line here would hide the long help of the type.
     Events(events::Events),
     // Undocumented here, because a line here would hide the long help of the type.
     Explain(explain::Explain),
