@@ -13,6 +13,7 @@ mod directory;
 pub mod engine;
 pub mod kernel;
 pub mod metrics;
+mod picture;
 pub mod simulation;
 mod stop;
 mod verdict_row;

@@ -163,6 +163,28 @@ pub(super) fn latency(microseconds: Option<u64>) -> String {
     }
 }
 
+/// A size with a unit that keeps it short.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        ..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        10_000_000.. => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// A time in seconds; a dash when there is none.
+pub(super) fn time(milliseconds: Option<u64>) -> String {
+    milliseconds.map_or_else(dash, |ms| match ms {
+        ..10_000 => format!("{}.{:02}s", ms / 1000, ms % 1000 / 10),
+        _ => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+    })
+}
+
+/// What stands where there is nothing.
+pub(super) fn dash() -> String {
+    "-".to_owned()
+}
+
 /// The time span between an RFC 3339 time and now, to the second; a dash when it cannot be read.
 pub(super) fn span(time: &str) -> String {
     span_at(time, crate::clock::wall(crate::clock::now()))

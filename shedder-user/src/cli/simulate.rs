@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::Failure;
-use super::output::{Colour, Paint, Table};
+use super::output::{Colour, Paint, Table, dash, time};
 use crate::clock;
 use crate::config::{Config, Preset};
 use crate::engine::{Mode, Policy};
@@ -227,19 +227,8 @@ fn print_transitions(policy: &PolicyReport) {
     }
 }
 
-fn time(milliseconds: Option<u64>) -> String {
-    milliseconds.map_or_else(dash, |ms| match ms {
-        ..10_000 => format!("{}.{:02}s", ms / 1000, ms % 1000 / 10),
-        _ => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
-    })
-}
-
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(dash, |share| format!("{:.2}%", share * 100.0))
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }
 
 const STEPS: u32 = 100;

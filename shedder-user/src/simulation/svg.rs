@@ -1,271 +1,37 @@
-//! A picture of a report: for each policy the states of its breakers over the traffic they shed and
-//! the success of the calls.
-//!
-//! Invariant: text only, with colours that can be read on light and on dark ground.
-
-use std::fmt::Write as _;
-
-use shedder_common::time::{Monotonic, nanos};
+//! A picture of a report, for people.
 
 use super::record::Second;
-use super::report::{PolicyReport, Report, share};
+use super::report::{PolicyReport, Report};
 use super::scenario::Scenario;
-use crate::engine::State;
+use crate::picture::{Panel, Picture, Point};
 
 /// The timeline of a report on `scenario`, as SVG.
 pub fn picture(scenario: &Scenario, report: &Report) -> String {
-    let panels: Vec<Panel<'_>> = report.policies.iter().map(|policy| Panel { policy }).collect();
-    let height = HEAD + panels.iter().map(Panel::height).sum::<f64>() + FOOT;
-    let mut text = String::new();
-    line(
-        &mut text,
-        format_args!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="11">"#,
-        ),
-    );
-    line(&mut text, format_args!("<title>{}</title>", escape(&report.scenario)));
-    text.push_str(STYLE);
-    line(&mut text, format_args!(r#"<rect class="ground" width="{WIDTH}" height="{height}"/>"#));
-    let seed = format!("{} (seed {})", report.scenario, report.seed);
-    label(&mut text, LEFT, 20.0, "title", &seed);
-    label(&mut text, LEFT, 36.0, "text", &report.summary);
-    legend(&mut text);
-    let mut top = HEAD;
-    for panel in &panels {
-        panel.draw(&mut text, scenario, top);
-        top += panel.height();
+    let bands = scenario.faults.iter();
+    Picture {
+        title: format!("{} (seed {})", report.scenario, report.seed),
+        summary: &report.summary,
+        duration: scenario.duration,
+        bands: bands.map(|fault| (fault.name.as_str(), fault.from, fault.to)).collect(),
+        panels: report.policies.iter().map(panel).collect(),
     }
-    axis(&mut text, scenario, top);
-    text.push_str("</svg>\n");
-    text
+    .draw()
 }
 
-/// One policy.
-struct Panel<'a> {
-    policy: &'a PolicyReport,
-}
-
-impl Panel<'_> {
-    fn lanes(&self) -> usize {
-        self.policy.timeline.lanes.len().min(MOST_LANES)
-    }
-
-    fn height(&self) -> f64 {
-        TITLE + count(self.lanes()) * LANE + PLOT + GAP
-    }
-
-    fn draw(&self, text: &mut String, scenario: &Scenario, top: f64) {
-        let bottom = top + self.height() - GAP;
-        label(text, LEFT, top + 12.0, "name", &format!("policy {}", self.policy.policy));
-        for fault in &scenario.faults {
-            let (from, to) = (x(scenario, fault.from), x(scenario, fault.to.min(scenario.end())));
-            let (y, height) = (top + TITLE - 2.0, bottom - top - TITLE + 2.0);
-            line(
-                text,
-                format_args!(
-                    r#"<rect class="fault" x="{from:.1}" y="{y:.1}" width="{:.1}" height="{height:.1}"><title>{}</title></rect>"#,
-                    to - from,
-                    escape(&fault.name),
-                ),
-            );
-        }
-        for (index, lane) in self.shown().into_iter().enumerate() {
-            self.draw_lane(text, scenario, lane, top + TITLE + count(index) * LANE);
-        }
-        let plot = top + TITLE + count(self.lanes()) * LANE + 6.0;
-        draw_plot(text, scenario, &self.policy.timeline.seconds, plot);
-    }
-
-    /// The breakers drawn: those that did most, in their own order.
-    fn shown(&self) -> Vec<usize> {
-        let lanes = &self.policy.timeline.lanes;
-        let mut order: Vec<usize> = (0..lanes.len()).collect();
-        order.sort_by_key(|lane| std::cmp::Reverse(lanes[*lane].1.len()));
-        order.truncate(MOST_LANES);
-        order.sort_unstable();
-        order
-    }
-
-    fn draw_lane(&self, text: &mut String, scenario: &Scenario, lane: usize, y: f64) {
-        let (name, states) = &self.policy.timeline.lanes[lane];
-        line(
-            text,
-            format_args!(
-                r#"<text class="text" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                LEFT - 6.0,
-                y + LANE - 4.0,
-                escape(name),
-            ),
-        );
-        for (index, (at, state)) in states.iter().enumerate() {
-            let until = states.get(index + 1).map_or_else(|| scenario.end(), |(at, _)| *at);
-            let (from, to) = (x(scenario, *at), x(scenario, until));
-            line(
-                text,
-                format_args!(
-                    r#"<rect class="{}" x="{from:.1}" y="{y:.1}" width="{:.2}" height="{:.1}"><title>{} {state}</title></rect>"#,
-                    state.name(),
-                    (to - from).max(0.4),
-                    LANE - 3.0,
-                    escape(name),
-                ),
-            );
-        }
+fn panel(policy: &PolicyReport) -> Panel<'_> {
+    let timeline = &policy.timeline;
+    Panel {
+        name: &policy.policy,
+        lanes: &timeline.lanes,
+        points: timeline.seconds.iter().map(point).collect(),
     }
 }
 
-fn draw_plot(text: &mut String, scenario: &Scenario, seconds: &[Second], top: f64) {
-    let height = PLOT - 12.0;
-    let bottom = top + height;
-    for part in [0.0, 0.5, 1.0] {
-        let y = bottom - part * height;
-        line(
-            text,
-            format_args!(
-                r#"<path class="grid" d="M{LEFT} {y:.1}H{:.1}"/><text class="text" x="{:.1}" y="{:.1}" text-anchor="end">{:.0} %</text>"#,
-                WIDTH - RIGHT,
-                LEFT - 6.0,
-                y + 4.0,
-                part * 100.0,
-            ),
-        );
-    }
-    // A long scenario is drawn in steps of several seconds.
-    let step = seconds.len().div_ceil(MOST_POINTS).max(1);
-    let steps: Vec<Second> = seconds
-        .chunks(step)
-        .map(|chunk| {
-            let mut sum = Second::default();
-            for second in chunk {
-                sum.add(second);
-            }
-            sum
-        })
-        .collect();
-    let most = steps.iter().map(|second| second.tries).max().unwrap_or(0).max(1);
-    label(
-        text,
-        WIDTH - RIGHT + 4.0,
-        top + 8.0,
-        "text",
-        &format!("{:.0}/s", real(most) / count(step)),
-    );
-    let mut curve = |class: &str, value: &dyn Fn(&Second) -> Option<f64>| {
-        let mut path = String::new();
-        let mut is_down = false;
-        for (index, second) in steps.iter().enumerate() {
-            let Some(value) = value(second) else {
-                is_down = false;
-                continue;
-            };
-            let middle = (count(index) + 0.5) * count(step) * 1e9;
-            let command = if is_down { 'L' } else { 'M' };
-            let at = (LEFT + middle / length(scenario) * (WIDTH - LEFT - RIGHT)).min(WIDTH - RIGHT);
-            // Writing to a text cannot fail.
-            let _written = write!(path, "{command}{at:.1} {:.1}", bottom - value * height);
-            is_down = true;
-        }
-        line(text, format_args!(r#"<path class="{class}" d="{path}"/>"#));
-    };
-    curve("offered", &|second| Some(real(second.tries) / real(most)));
-    curve("shed", &|second| Some(real(second.tries_shed) / real(most)));
-    curve("success", &share);
-}
-
-fn legend(text: &mut String) {
-    let mut at = LEFT;
-    let states = [State::Closed, State::Throttled, State::Open, State::HalfOpen, State::Recovering];
-    for state in states {
-        line(
-            text,
-            format_args!(
-                r#"<rect class="{}" x="{at}" y="48" width="12" height="9"/>"#,
-                state.name()
-            ),
-        );
-        label(text, at + 16.0, 56.0, "text", state.name());
-        at += 88.0;
-    }
-    line(text, format_args!(r#"<rect class="fault" x="{at}" y="48" width="12" height="9"/>"#));
-    label(text, at + 16.0, 56.0, "text", "fault");
-    at += 60.0;
-    for (class, name) in [("success", "success"), ("offered", "tries/s"), ("shed", "shed/s")] {
-        line(text, format_args!(r#"<path class="{class}" d="M{at} 53h14"/>"#));
-        label(text, at + 18.0, 56.0, "text", name);
-        at += 76.0;
+const fn point(second: &Second) -> Point {
+    Point {
+        calls: second.calls(),
+        served: second.served,
+        tries: second.tries,
+        shed: second.tries_shed,
     }
 }
-
-fn axis(text: &mut String, scenario: &Scenario, top: f64) {
-    for tick in 0..=10_u32 {
-        let part = f64::from(tick) / 10.0;
-        let at = LEFT + part * (WIDTH - LEFT - RIGHT);
-        let seconds = part * scenario.duration.as_secs_f64();
-        line(
-            text,
-            format_args!(
-                r#"<text class="text" x="{at:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-                top + 6.0,
-                if scenario.duration.as_secs() >= 600 {
-                    format!("{:.0} min", seconds / 60.0)
-                } else {
-                    format!("{seconds:.0} s")
-                },
-            ),
-        );
-    }
-}
-
-fn label(text: &mut String, x: f64, y: f64, class: &str, words: &str) {
-    let words = escape(words);
-    line(text, format_args!(r#"<text class="{class}" x="{x:.1}" y="{y:.1}">{words}</text>"#));
-}
-
-fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
-    // Writing to a text cannot fail.
-    let _written = writeln!(text, "{words}");
-}
-
-fn x(scenario: &Scenario, at: Monotonic) -> f64 {
-    let part = real(at.as_nanos()) / length(scenario);
-    LEFT + part.min(1.0) * (WIDTH - LEFT - RIGHT)
-}
-
-fn length(scenario: &Scenario) -> f64 {
-    real(nanos(scenario.duration))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a picture need not be exact")]
-const fn real(value: u64) -> f64 {
-    value as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a picture need not be exact")]
-const fn count(value: usize) -> f64 {
-    value as f64
-}
-
-const STYLE: &str = "<style>
-.ground{fill:#fff}.text{fill:#57606a}.title{fill:#1f2328;font-size:15px;font-weight:600}.name{fill:#1f2328;font-weight:600}
-.grid{stroke:#8c959f;stroke-opacity:.35;fill:none}.fault{fill:#cf222e;fill-opacity:.10}
-.closed{fill:#8c959f;fill-opacity:.35}.throttled{fill:#bf8700}.open{fill:#cf222e}.half_open{fill:#8250df}.recovering{fill:#2da44e}
-.observe,.forced_open,.forced_closed{fill:#57606a}
-.success{stroke:#1a7f37;stroke-width:1.8;fill:none}.offered{stroke:#0969da;stroke-width:1.1;fill:none}.shed{stroke:#cf222e;stroke-width:1.1;stroke-dasharray:3 2;fill:none}
-@media (prefers-color-scheme:dark){.ground{fill:#0d1117}.text{fill:#9198a1}.title,.name{fill:#f0f6fc}.fault{fill:#f85149;fill-opacity:.16}.success{stroke:#3fb950}.offered{stroke:#4493f8}.shed{stroke:#f85149}}
-</style>
-";
-const WIDTH: f64 = 960.0;
-const LEFT: f64 = 120.0;
-const RIGHT: f64 = 56.0;
-const HEAD: f64 = 72.0;
-const FOOT: f64 = 16.0;
-const TITLE: f64 = 20.0;
-const LANE: f64 = 14.0;
-const PLOT: f64 = 120.0;
-const GAP: f64 = 16.0;
-const MOST_LANES: usize = 12;
-const MOST_POINTS: usize = 400;
