@@ -38,6 +38,19 @@ pub struct InvalidEndpoint {
     problem: &'static str,
 }
 
+impl EndpointSpec {
+    /// Whether an endpoint is this one, or one of these; of a name, whether it may be.
+    pub(crate) fn may_cover(&self, endpoint: SocketAddr) -> bool {
+        match self {
+            Self::Address(address) => *address == endpoint,
+            Self::Network { address, bits, port } => {
+                *port == endpoint.port() && contains(*address, *bits, endpoint.ip())
+            }
+            Self::Name { port, .. } => *port == endpoint.port(),
+        }
+    }
+}
+
 impl FromStr for EndpointSpec {
     type Err = InvalidEndpoint;
 
@@ -113,6 +126,18 @@ fn name(host: &str, port: u16) -> Result<EndpointSpec, &'static str> {
     }
 }
 
+fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
+    let (network, address, width) = match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    let shift = width - u32::from(bits);
+    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
+}
+
 impl fmt::Display for EndpointSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,5 +201,18 @@ mod tests {
         fn any_text_is_survived(text in ".{0,40}") {
             let _spec = text.parse::<EndpointSpec>();
         }
+    }
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        let holds = |network: &str, bits, address: &str| {
+            contains(network.parse().unwrap(), bits, address.parse().unwrap())
+        };
+        assert!(holds("10.1.0.0", 16, "10.1.255.3"));
+        assert!(!holds("10.1.0.0", 16, "10.2.0.0"));
+        assert!(holds("0.0.0.0", 0, "203.0.113.9"));
+        assert!(holds("::", 0, "fd00::1"));
+        assert!(!holds("::", 0, "10.0.0.1"));
+        assert!(holds("fd00::", 8, "fdff::1"));
     }
 }

@@ -4,7 +4,7 @@
 //! Invariant: a plain value. Two of them say what a reload adds and takes away.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use shedder_common::endpoint::{DESTINATION_OF_NETWORK, DESTINATION_SHARED, EndpointKey};
 
@@ -94,9 +94,8 @@ pub(super) fn binding_of_network(
             continue;
         }
         for spec in &config.services[binding.service].endpoints {
-            if let EndpointSpec::Network { address, bits, port } = spec
-                && *port == endpoint.port()
-                && contains(*address, *bits, endpoint.ip())
+            if let EndpointSpec::Network { bits, .. } = spec
+                && spec.may_cover(endpoint)
                 && best.is_none_or(|(precision, _)| *bits > precision)
             {
                 best = Some((*bits, index));
@@ -104,34 +103,4 @@ pub(super) fn binding_of_network(
         }
     }
     best.map(|(_, index)| index)
-}
-
-fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
-    let (network, address, width) = match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    let shift = width - u32::from(bits);
-    network.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_contain_their_addresses() {
-        let holds = |network: &str, bits, address: &str| {
-            contains(network.parse().unwrap(), bits, address.parse().unwrap())
-        };
-        assert!(holds("10.1.0.0", 16, "10.1.255.3"));
-        assert!(!holds("10.1.0.0", 16, "10.2.0.0"));
-        assert!(holds("0.0.0.0", 0, "203.0.113.9"));
-        assert!(holds("::", 0, "fd00::1"));
-        assert!(!holds("::", 0, "10.0.0.1"));
-        assert!(holds("fd00::", 8, "fdff::1"));
-    }
 }
