@@ -14,6 +14,7 @@ pub mod engine;
 pub mod kernel;
 pub mod metrics;
 mod picture;
+pub mod recording;
 pub mod simulation;
 mod stop;
 mod verdict_row;
