@@ -7,6 +7,6 @@ pub mod model;
 mod server;
 mod socket;
 
-pub use self::client::{Client, ClientError};
+pub use self::client::{Client, ClientError, Recording};
 pub use self::server::{Control, Follow, Operator, Selection, Subject, serve};
 pub use self::socket::{SocketError, SocketFile};

@@ -15,6 +15,7 @@ mod man;
 mod output;
 mod overrides;
 mod presets;
+mod record;
 mod reload;
 mod run;
 mod simulate;
@@ -74,6 +75,8 @@ enum Command {
     // Undocumented here, because a line here would hide the long help of the type.
     Simulate(simulate::Simulate),
     // Undocumented here, because a line here would hide the long help of the type.
+    Record(record::Record),
+    // Undocumented here, because a line here would hide the long help of the type.
     Completions(completions::Completions),
     // Undocumented here, because a line here would hide the long help of the type.
     Man(man::Man),
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(command) => command.execute(),
         Command::Presets(command) => command.execute(),
         Command::Simulate(command) => command.execute(),
+        Command::Record(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
     };

@@ -24,6 +24,7 @@ mod reload;
 mod report;
 mod sampler;
 mod start;
+mod taps;
 mod unfinished;
 mod watch;
 
@@ -63,6 +64,7 @@ use self::networks::Networks;
 use self::ports::Ports;
 use self::refusals::Refusals;
 use self::reload::{Occasion, Standing};
+use self::taps::Taps;
 use self::watch::Watch;
 
 /// The daemon, between start and stop.
@@ -82,6 +84,7 @@ struct Daemon {
     metrics: Metrics,
     /// Where metrics and health are served.
     listen: Option<SocketAddr>,
+    taps: Taps,
     refusals: Refusals,
     networks: Networks,
     destinations: Destinations,
@@ -210,10 +213,12 @@ impl Daemon {
         for (id, cell) in self.cells.iter_mut() {
             if let Some(sample) = sampler::sample(&self.kernel, cell, now) {
                 self.metrics.see(cell, self.engine.state(id), &sample);
+                self.taps.see(&self.config, cell, &sample, now);
                 self.engine.observe(id, &sample, now);
                 cell.failure_run = sample.failure_run;
             }
         }
+        self.taps.advance(now);
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
@@ -228,6 +233,7 @@ impl Daemon {
             && let Some(sample) = sampler::sample(&self.kernel, cell, now)
         {
             self.metrics.see(cell, self.engine.state(cell.id), &sample);
+            self.taps.see(&self.config, cell, &sample, now);
             self.engine.observe(cell.id, &sample, now);
             cell.failure_run = sample.failure_run;
         }
@@ -241,6 +247,7 @@ impl Daemon {
             if let Some(cell) = self.cells.by_id_mut(transition.cell) {
                 self.metrics.change(cell, &transition.change);
                 self.journal.transition(&self.config, cell, &transition);
+                self.taps.change(&self.config, cell, &transition.change, now);
             }
         }
         while let Some(notice) = self.engine.poll_notice() {

@@ -22,6 +22,13 @@ pub struct Client {
     path: PathBuf,
 }
 
+/// A recording that goes on.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    body: Incoming,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -137,6 +144,13 @@ impl Client {
         Ok(())
     }
 
+    /// What the engine is shown from now on, of one service if named.
+    pub async fn record(&self, service: Option<&str>) -> Result<Recording, ClientError> {
+        let query = query([("service", service)]);
+        let response = self.send(Method::GET, &format!("/v1/record?{query}"), None).await?;
+        Ok(Recording { path: self.path.clone(), body: response.into_body() })
+    }
+
     /// Gives an order and returns the breakers it reached.
     pub async fn order(&self, order: &Override) -> Result<Overridden, ClientError> {
         let body = serde_json::to_vec(order).expect("an order has only text keys");
@@ -197,6 +211,16 @@ impl Client {
 
     fn broken(&self, source: hyper::Error) -> ClientError {
         ClientError::Broken { path: self.path.clone(), source }
+    }
+}
+
+impl Recording {
+    /// The next bytes, when there are some; nothing when the daemon has ended.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let frame = self.body.frame().await.transpose();
+        let frame =
+            frame.map_err(|source| ClientError::Broken { path: self.path.clone(), source })?;
+        Ok(frame.map(|frame| frame.into_data().unwrap_or_default()))
     }
 }
 

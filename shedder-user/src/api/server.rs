@@ -1,6 +1,7 @@
 //! The routes. Each turns a request into one question to the daemon loop and its answer into JSON.
 
 mod orders;
+mod record;
 
 use std::future::Future;
 
@@ -39,6 +40,8 @@ pub enum Control {
     Explain(Subject, oneshot::Sender<Result<Explanation, String>>),
     /// How long an endpoint's handshakes and answers took, or why there is no telling.
     Histogram(Selection, oneshot::Sender<Result<Histograms, String>>),
+    /// What the engine is shown from now on, of one service or all, as a recording; or why not.
+    Record(Option<String>, oneshot::Sender<Result<mpsc::Receiver<Bytes>, String>>),
     /// An operator's order; what it reached, or why it did not.
     Override(Override, Operator, oneshot::Sender<Result<Overridden, String>>),
     /// To take up the policy file as it is now; what changed, or why nothing did.
@@ -95,6 +98,7 @@ pub async fn serve(
         .route("/v1/events", get(events))
         .route("/v1/explain", get(explain))
         .route("/v1/histogram", get(histogram))
+        .route("/v1/record", get(record::record))
         .route("/v1/override", post(orders::override_breaker))
         .route("/v1/reload", post(orders::reload))
         .fallback(async || {

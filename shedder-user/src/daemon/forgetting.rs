@@ -33,11 +33,14 @@ impl Daemon {
 
     /// Takes a cell's breaker and slot away.
     pub(super) fn forget(&mut self, id: CellId, why: &str, now: Monotonic) {
-        let Self { cells, kernel, engine, endings, journal, metrics, networks, config, .. } = self;
+        let Self {
+            cells, kernel, engine, endings, journal, metrics, networks, taps, config, ..
+        } = self;
         match cells.remove(kernel, engine, id, now) {
             Ok(Some(cell)) => {
                 endings.forget(id);
                 metrics.forget(&cell);
+                taps.forget(&cell, now);
                 let network = cell.key.network;
                 if cells.iter().all(|other| other.key.network != network) {
                     networks.forget(network);

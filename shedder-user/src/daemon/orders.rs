@@ -23,6 +23,7 @@ impl Daemon {
             Control::Explain(Subject::Process(pid), answer) => {
                 drop(answer.send(Ok(self.explain_process(pid))));
             }
+            Control::Record(service, answer) => drop(answer.send(self.tap(service))),
             Control::Histogram(selection, answer) => drop(answer.send(self.histogram(&selection))),
             Control::Reload(order, operator, answer) => {
                 drop(answer.send(self.order_reload(order, operator)));

@@ -18,6 +18,7 @@ use super::networks::Networks;
 use super::ports::Ports;
 use super::refusals::Refusals;
 use super::reload::Standing;
+use super::taps::Taps;
 use super::watch::Watch;
 use super::{Daemon, established};
 use crate::clock;
@@ -109,6 +110,7 @@ impl Daemon {
             networks: Networks::default(),
             destinations: Destinations::of(&config, &names),
             names,
+            taps: Taps::default(),
             refusals: Refusals::default(),
             undecodable: 0,
             no_breaker: None,
