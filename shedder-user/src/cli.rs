@@ -17,6 +17,7 @@ mod overrides;
 mod presets;
 mod record;
 mod reload;
+mod replay;
 mod run;
 mod simulate;
 mod status;
@@ -77,6 +78,8 @@ enum Command {
     // Undocumented here, because a line here would hide the long help of the type.
     Record(record::Record),
     // Undocumented here, because a line here would hide the long help of the type.
+    Replay(replay::Replay),
+    // Undocumented here, because a line here would hide the long help of the type.
     Completions(completions::Completions),
     // Undocumented here, because a line here would hide the long help of the type.
     Man(man::Man),
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Presets(command) => command.execute(),
         Command::Simulate(command) => command.execute(),
         Command::Record(command) => command.execute(),
+        Command::Replay(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
     };

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod metrics;
 mod picture;
 pub mod recording;
+pub mod replay;
 pub mod simulation;
 mod stop;
 mod verdict_row;

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod echo;
 pub mod netns;
 pub mod prometheus;
+pub mod recorder;
 pub mod soak;
 pub mod terminal;
 pub mod web;

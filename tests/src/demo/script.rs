@@ -47,6 +47,7 @@ pub(super) const SLOW: Duration = Duration::from_millis(500);
 /// The policy's rules. Two of the three may be open at once. The error differs from that of a port where nobody listens, so that the
 /// clients can tell a verdict from a refusal.
 pub(super) const RULES: &str = r#"
+mode = "enforce"
 caller_timeout = "2s"
 trip.consecutive = 5
 trip.failure_share = { at_least = 0.5, confidence = 0.95, window = "5s" }
@@ -55,6 +56,13 @@ open = { action = "deny", errno = "EHOSTUNREACH", base = "1s", max = "4s", jitte
 half_open = { tokens = 1, successes = 1, deadline = "1s" }
 recovery = { ramp = "3s", from = 0.1 }
 safety = { max_open_percent = 67 }
+"#;
+
+/// Rules for a recording: they never trip, so that nothing is missing in it.
+pub(super) const WATCHING: &str = r#"
+mode = "observe"
+caller_timeout = "2s"
+trip = { consecutive = 100000, without = ["failure_share"] }
 "#;
 
 /// The error number of a verdict, by [`RULES`].

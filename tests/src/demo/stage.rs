@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::population::Population;
 use super::record::ClientCall;
-use super::script::{LETTERS, RULES};
+use super::script::LETTERS;
 use crate::backend::{Backend, Behaviour};
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Events};
@@ -34,14 +34,15 @@ pub(super) struct Calls {
 
 impl Stage {
     /// Makes the backends, the cgroups, the daemon and the clients, who begin to call.
-    pub(super) fn build() -> Result<Self> {
+    /// The daemon goes by `rules`.
+    pub(super) fn build(rules: &str) -> Result<Self> {
         let start = |_| Backend::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Behaviour::Healthy);
         let backends = LETTERS.iter().map(start).collect::<Result<Vec<_>>>()?;
         let targets: Vec<SocketAddr> = backends.iter().map(Backend::addr).collect();
         let guarded = Cgroup::new("demo-guarded")?;
         let unguarded = Cgroup::new("demo-unguarded")?;
         interrupt::check()?;
-        let daemon = Daemon::start(&policy(guarded.name(), &targets))
+        let daemon = Daemon::start(&policy(guarded.name(), &targets, rules))
             .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
         interrupt::check()?;
         let events = daemon.events()?;
@@ -62,7 +63,7 @@ impl Stage {
     }
 }
 
-fn policy(cgroup: &str, endpoints: &[SocketAddr]) -> String {
+fn policy(cgroup: &str, endpoints: &[SocketAddr], rules: &str) -> String {
     let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
     format!(
         r#"
@@ -77,7 +78,6 @@ endpoints = {endpoints:?}
 [[policy]]
 caller = "guarded"
 service = "backends"
-mode = "enforce"
-{RULES}"#
+{rules}"#
     )
 }

@@ -1,4 +1,4 @@
-//! The engine, and the simulation around it, decide and nothing else: no clock, no file, no network, no kernel, no log.
+//! The engine, and the simulation and the replay around it, decide and nothing else: no clock, no file, no network, no kernel, no log.
 //!
 //! Invariant: what is forbidden in a path is also forbidden inside a grouped `use`.
 
@@ -8,14 +8,14 @@ use super::Finding;
 use super::rust_source::Layers;
 use super::text::{has_word, numbered};
 
-/// Whether a file, relative to the root of the checkout, belongs to the engine or the simulation,
-/// whose tests read files.
+/// Whether a file, relative to the root of the checkout, belongs to the engine, the simulation or
+/// the replay; the tests of the latter two read files.
 pub(super) fn applies_to(path: &Path) -> bool {
     let is_in = |module: &str| {
         let module = Path::new("shedder-user/src").join(module);
         path == module.with_extension("rs") || path.starts_with(module)
     };
-    is_in("engine") || is_in("simulation") && !path.ends_with("tests.rs")
+    is_in("engine") || (is_in("simulation") || is_in("replay")) && !path.ends_with("tests.rs")
 }
 
 /// Everything impure in one file of the engine.
