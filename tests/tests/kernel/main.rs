@@ -36,6 +36,7 @@ mod pages;
 mod ports;
 mod prometheus;
 mod protocols;
+mod record;
 mod reguarding;
 mod reload;
 mod reuse;
