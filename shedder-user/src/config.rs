@@ -140,8 +140,8 @@ pub struct Binding {
     /// How soon the owner wants an endpoint that fails to be shed. Nothing acts on it; `shedder
     /// check` compares it with what the rules can do.
     pub target: Option<Duration>,
-    /// The line of the file it begins at, from one.
-    pub line: usize,
+    /// Line and column of the file where it begins, as far as it shows, from one.
+    pub place: (usize, usize),
 }
 
 impl Config {

@@ -13,7 +13,8 @@ pub(super) fn warnings(file: &Path, config: &Config) -> Vec<String> {
 
 fn of_policy(file: &Path, binding: &Binding) -> Vec<String> {
     let policy = &binding.policy;
-    let place = format!("{}:{}: warning: policy {}", file.display(), binding.line, policy.name);
+    let (line, column) = binding.place;
+    let place = format!("{}:{line}:{column}: warning: policy {}", file.display(), policy.name);
     let mut warnings = Vec::new();
     if let Some(target) = binding.target {
         match policy.best_case() {

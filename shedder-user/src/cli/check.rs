@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "f:8: warning: policy a:b: its target is 3s, and its rules take 15s and 10 attempts at best; shorten a window, lower a share, or add trip.consecutive"
+                "f:8:10: warning: policy a:b: its target is 3s, and its rules take 15s and 10 attempts at best; shorten a window, lower a share, or add trip.consecutive"
             ]
         );
         assert!(check("preset = \"mysql\"\ntarget = \"15s\"").1.is_empty());

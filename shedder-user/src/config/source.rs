@@ -64,9 +64,9 @@ impl Source {
         Ok(config)
     }
 
-    /// A complaint about the file, or a line of it, from one.
-    pub fn complain(&self, line: Option<usize>, message: &str) -> String {
-        let line = line.map_or_else(String::new, |line| format!(":{line}"));
-        format!("{}{line}: {message}", self.path.display())
+    /// A complaint about the file, or a line and column of it, from one.
+    pub fn complain(&self, place: Option<(usize, usize)>, message: &str) -> String {
+        let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        format!("{}{place}: {message}", self.path.display())
     }
 }

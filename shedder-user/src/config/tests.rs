@@ -43,7 +43,7 @@ fn a_good_file_is_taken() {
     assert_eq!(policy.trip.len(), 2);
     assert_eq!(policy.open.base, Duration::from_secs(1));
     let binding = &config.bindings[0];
-    assert_eq!((binding.line, binding.target), (15, None));
+    assert_eq!((binding.place, binding.target), ((15, 10), None));
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn binding(
         service,
         policy: Arc::new(rules(policy)?),
         target: policy.target.as_ref().map(Time::duration),
-        line: line(text, policy),
+        place: beginning(text, policy),
     })
 }
 
@@ -159,8 +159,8 @@ fn enforce_percent(policy: &file::Policy) -> Result<u8, Complaint> {
 }
 
 /// Where a policy begins, as far as it shows.
-fn line(text: &str, policy: &file::Policy) -> usize {
-    policy.caller.span.as_ref().map_or(1, |span| place(text, span.start).0)
+fn beginning(text: &str, policy: &file::Policy) -> (usize, usize) {
+    policy.caller.span.as_ref().map_or((1, 1), |span| place(text, span.start))
 }
 
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), Complaint> {
@@ -209,7 +209,7 @@ fn overlaps(
         let service = &services[binding.service];
         for endpoint in service.endpoints.iter().chain(&service.fallback) {
             let Some(first) = decided.insert((binding.caller, endpoint), index) else { continue };
-            let line = bindings[first].line;
+            let (line, _) = bindings[first].place;
             let message = format!(
                 "this policy and the one at line {line} both decide about {endpoint} for caller {:?}; remove one",
                 policies[index].caller.value,

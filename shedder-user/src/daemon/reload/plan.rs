@@ -66,7 +66,7 @@ impl Daemon {
             && !self.kernel.measures_round_trips()
         {
             let message = "rules about round-trip times are new here: restart the daemon, which does not measure them so far";
-            bail!(self.source.complain(Some(binding.line), message));
+            bail!(self.source.complain(Some(binding.place), message));
         }
         Ok(())
     }
