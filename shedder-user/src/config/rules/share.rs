@@ -139,7 +139,12 @@ impl TripTable for Outlier {
             return Err(complaint);
         }
         let (measure, floor) = match signal {
-            None => (Measure::FailureShare, number(self.floor_share.as_ref(), 0.05)),
+            None => {
+                let floor = self.floor_share.as_ref();
+                let floor =
+                    floor.map_or(Ok(0.05), |it| it.within("trip.outlier.floor_share", 0.0..=1.0));
+                (Measure::FailureShare, floor?)
+            }
             Some(signal) => {
                 let quantile = self.quantile.as_ref();
                 let quantile =
