@@ -19,6 +19,7 @@ mod record;
 mod reload;
 mod replay;
 mod run;
+mod schema;
 mod simulate;
 mod status;
 mod top;
@@ -69,6 +70,8 @@ enum Command {
     Reload(reload::Reload),
     /// Check a policy file, without a daemon and without privileges
     Check(check::Check),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Schema(schema::Schema),
     /// Find out whether this node can run shedder, and what it would lack
     Doctor(doctor::Doctor),
     /// List the presets, or show everything one of them sets
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Reset(command) => command.execute(),
         Command::Reload(command) => command.execute(),
         Command::Check(command) => command.execute(),
+        Command::Schema(command) => command.execute(),
         Command::Doctor(command) => command.execute(),
         Command::Presets(command) => command.execute(),
         Command::Simulate(command) => command.execute(),

@@ -10,6 +10,7 @@ mod file;
 mod places;
 mod presets;
 mod rules;
+mod schema;
 mod source;
 mod standalone;
 mod suggestion;
@@ -33,6 +34,7 @@ pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
 pub(crate) use self::error::Complaint;
 pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
+pub use self::schema::schema;
 pub use self::source::Source;
 pub(crate) use self::value::{At, Text, Time};
 

@@ -22,7 +22,7 @@ pub(super) use self::layer::Layer;
 pub(super) use self::open::Open;
 pub(super) use self::recovery::{Recovery, Throttle};
 pub(super) use self::safety::Safety;
-pub(super) use self::trip::Trip;
+pub(super) use self::trip::{Trip, trip_rules};
 
 use self::layer::layer;
 
@@ -31,14 +31,29 @@ macro_rules! with_rules {
     ($macro:ident! { $($given:tt)* }) => {
         $macro! {
             $($given)*
+            /// Rules, each of which acts on the breaker by itself.
             trip: $crate::config::rules::Trip,
+            /// What happens while a breaker is open, and for how long it is.
             open: $crate::config::rules::Open,
+            /// How it finds out whether the endpoint is back.
             half_open: $crate::config::rules::HalfOpen,
+            /// How traffic returns then.
             recovery: $crate::config::rules::Recovery,
+            /// How a share is shed where opening would be too much.
             throttle: $crate::config::rules::Throttle,
+            /// What a breaker may do to the service it belongs to.
             safety: $crate::config::rules::Safety,
+            /// A caller that gives up after at least this long has seen a timeout; earlier, it says
+            /// nothing.
+            #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h", "default" = "1s"))]
             caller_timeout: $crate::config::value::Time,
+            /// Answers at the start of each connection that are not measured: 1 or 2 for TLS
+            /// handshakes.
+            #[schemars(extend("minimum" = 0, "maximum" = 255, "default" = 0))]
             turns_to_skip: $crate::config::value::At<u8>,
+            /// Whether requests and answers are looked at. With `false` no packet is, and rules
+            /// about answers are errors.
+            #[schemars(extend("default" = true))]
             answers: $crate::config::value::At<bool>,
         }
     };
@@ -48,15 +63,15 @@ macro_rules! with_rules {
 /// keys and places.
 macro_rules! table_with_rules {
     (
-        $(#[$meta:meta])* struct $name:ident { $($field:ident: $type:ty,)* }
-        $($rule:ident: $table:ty,)*
+        $(#[$meta:meta])* struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }
+        $($(#[$rule_meta:meta])* $rule:ident: $table:ty,)*
     ) => {
         $(#[$meta])*
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
-            $(pub(super) $field: $type,)*
-            $($rule: Option<$table>,)*
+            $($(#[$field_meta])* pub(super) $field: $type,)*
+            $($(#[$rule_meta])* $rule: Option<$table>,)*
         }
 
         impl $name {
@@ -71,10 +86,10 @@ macro_rules! table_with_rules {
 pub(super) use {table_with_rules, with_rules};
 
 macro_rules! rules {
-    ($($rule:ident: $table:ty,)*) => {
+    ($($(#[$rule_meta:meta])* $rule:ident: $table:ty,)*) => {
         layer! {
             /// The rules of one layer.
-            pub(super) struct Rules { $(pub(super) $rule: $table,)* }
+            pub(super) struct Rules { $($(#[$rule_meta])* pub(super) $rule: $table,)* }
         }
     };
 }

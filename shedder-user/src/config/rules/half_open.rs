@@ -9,14 +9,33 @@ use crate::engine::{Admission, CloseGate, HalfOpenRule, OnFailure};
 layer! {
     /// `half_open`
     pub(in crate::config) struct HalfOpen {
+        /// Who is let through: exactly `tokens` connects as probes, everyone (the next outcomes
+        /// decide), or nobody (it closes without a probe).
+        #[schemars(extend("default" = "tokens"))]
         admit: At<Admit>,
+        /// Connects let through as probes, over all processes of the node.
+        #[schemars(extend("minimum" = 1, "maximum" = 10_000, "default" = 3))]
         tokens: At<u32>,
+        /// Probes that must succeed; not more than `tokens`, unless `refill` is set.
+        #[schemars(extend("minimum" = 1, "default" = 2))]
         successes: At<u32>,
+        /// When too few can succeed any more: open again for longer, or count afresh.
+        #[schemars(extend("default" = "reopen"))]
         on_failure: At<OnFailure>,
+        /// The tokens are granted anew that often; without it once.
+        #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1h"))]
         refill: Time,
+        /// The share of probes that must succeed. Goes together with `quantile` and `at_most`.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 1.0))]
         success_share: At<f64>,
+        /// Which quantile of the probes' answers must be within `at_most`.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0))]
         quantile: At<f64>,
+        /// The time that quantile must keep.
+        #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1m"))]
         at_most: Time,
+        /// A probe without a result by then has failed.
+        #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1h", "default" = "5s"))]
         deadline: Time,
     }
 }

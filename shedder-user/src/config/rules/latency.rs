@@ -15,13 +15,28 @@ use crate::engine::{DriftRule, Response, Signal, Span, Strategy};
 rule_table! {
     /// `trip.latency`
     pub(super) struct Latency {
+        /// What is timed: `response` is from the last byte of a request to the first byte of its
+        /// answer, `connect` the handshake, `rtt` the round trip.
+        #[schemars(extend("default" = "response"))]
         signal: At<Signal>,
+        /// Which quantile: 0.99 is the slowest of a hundred.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 0.999, "default" = 0.99))]
         quantile: At<f64>,
+        /// The limit, as a time. Excludes `over_mean` and `over_usual`; one of the three is needed.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m"))]
         over: Time,
+        /// The limit, as so many times the mean of the window.
         over_mean: OverMean,
+        /// The limit, as so many times what was learned to be usual.
         over_usual: OverUsual,
+        /// Latencies there must be.
+        #[schemars(extend("minimum" = 0, "default" = 20))]
         min_samples: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { over, over_mean, over_usual }
@@ -31,14 +46,32 @@ rule_table! {
 rule_table! {
     /// `trip.slow_share`
     pub(super) struct SlowShare {
+        /// What is timed: `response` is from the last byte of a request to the first byte of its
+        /// answer, `connect` the handshake, `rtt` the round trip.
+        #[schemars(extend("default" = "response"))]
         signal: At<Signal>,
+        /// The limit, as a time. Excludes `over_mean` and `over_usual`; one of the three is needed.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m"))]
         over: Time,
+        /// The limit, as so many times the mean of the window.
         over_mean: OverMean,
+        /// The limit, as so many times what was learned to be usual.
         over_usual: OverUsual,
+        /// The share of latencies over the limit from which on it acts.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.5))]
         at_least: At<f64>,
+        /// How sure the lower end of the share must be, as a confidence level; 0 takes the plain
+        /// share.
+        #[schemars(extend("enum" = [0.0, 0.8, 0.9, 0.95, 0.99, 0.999], "default" = 0.95))]
         confidence: At<f64>,
+        /// Latencies there must be.
+        #[schemars(extend("minimum" = 0, "default" = 20))]
         min_samples: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { over, over_mean, over_usual }
@@ -48,10 +81,20 @@ rule_table! {
 rule_table! {
     /// `trip.apdex`
     pub(super) struct Apdex {
+        /// The time that satisfies; needed.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m"))]
         within: Time,
+        /// The share of answers that must come within it.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.85))]
         at_least: At<f64>,
+        /// Latencies there must be.
+        #[schemars(extend("minimum" = 0, "default" = 100))]
         min_samples: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "5m"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { window, last }
@@ -60,14 +103,32 @@ rule_table! {
 rule_table! {
     /// `trip.slo_drift`
     pub(super) struct SloDrift {
+        /// Which quantile: 0.99 is the slowest of a hundred.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 0.999, "default" = 0.999))]
         quantile: At<f64>,
+        /// The threshold is never below this.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m", "default" = "200ms"))]
         objective: Time,
+        /// How far the threshold follows the quantile at each step, as a share of the way.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.2))]
         alpha: At<f64>,
+        /// The threshold is never above so many times the greatest latency of the window.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 1000.0, "default" = 1.5))]
         ceiling: At<f64>,
+        /// How often it is looked whether the quantile has drifted.
+        #[schemars(extend("x-minimum" = "1s", "x-maximum" = "24h", "default" = "1m"))]
         recalibrate: Time,
+        /// By what share the quantile must have moved for the threshold to begin anew.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 10.0, "default" = 0.15))]
         drift: At<f64>,
+        /// Latencies there must be.
+        #[schemars(extend("minimum" = 0, "default" = 300))]
         min_samples: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000, "default" = 300))]
         last: At<u32>,
     }
     either { window, last }

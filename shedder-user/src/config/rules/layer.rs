@@ -97,17 +97,18 @@ macro_rules! layer {
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
-            $($field_visibility:vis $field:ident: $type:ty,)*
+            $($(#[$field_meta:meta])* $field_visibility:vis $field:ident: $type:ty,)*
         }
         $(either { $($alternative:ident),+ })*
         $(first $prepare:path)?
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+        #[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
         #[serde(deny_unknown_fields)]
         $visibility struct $name {
             $(
                 #[serde(skip_serializing_if = "Option::is_none")]
+                $(#[$field_meta])*
                 $field_visibility $field: Option<$type>,
             )*
         }

@@ -12,8 +12,14 @@ use crate::engine::{LearnRule, Limit, Response, Rule, Signal, Span, TripRule};
 layer! {
     /// So many times the mean of the window.
     pub(super) struct OverMean {
+        /// How many times the mean of the window.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 1000.0, "default" = 3.0))]
         times: At<f64>,
+        /// The limit is never below this; at most `cap`.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "1m", "default" = "100ms"))]
         floor: Time,
+        /// The limit is never above this.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m", "default" = "5s"))]
         cap: Time,
     }
 }
@@ -21,9 +27,16 @@ layer! {
 layer! {
     /// So many times what was learned to be usual.
     pub(super) struct OverUsual {
+        /// How many times what is usual.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 1000.0, "default" = 3.0))]
         times: At<f64>,
+        /// The limit is never below this; at most `cap`.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "1m", "default" = "100ms"))]
         floor: Time,
+        /// The limit is never above this.
+        #[schemars(extend("x-minimum" = "1us", "x-maximum" = "1m", "default" = "5s"))]
         cap: Time,
+        /// How what is usual is learned.
         learn: Learn,
     }
 }
@@ -31,9 +44,17 @@ layer! {
 layer! {
     /// How what is usual is learned.
     pub(super) struct Learn {
+        /// How long until half of what was learned is from since then.
+        #[schemars(extend("x-minimum" = "1s", "x-maximum" = "24h", "default" = "30m"))]
         half_life: Time,
+        /// What is usual rises by at most this factor in a half-life; it falls freely.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 1000.0, "default" = 1.5))]
         max_rise: At<f64>,
+        /// Nothing is usual before this time has passed.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "24h", "default" = "10m"))]
         warm_up: Time,
+        /// Nor before so many samples.
+        #[schemars(extend("minimum" = 0, "default" = 200))]
         min_samples: At<u64>,
     }
 }

@@ -9,15 +9,38 @@ use crate::engine::{Established, Growth, OpenRule, ShedAction};
 layer! {
     /// `open`
     pub(in crate::config) struct Open {
+        /// What becomes of a connect that is shed: it fails at once with `errno`, is held for
+        /// `delay`, or goes to a healthy endpoint of the service or its `fallback` (without one it
+        /// fails).
+        #[schemars(extend("default" = "deny"))]
         action: At<Action>,
+        /// The error a refused connect returns.
+        #[schemars(extend("default" = "ECONNREFUSED"))]
         errno: At<Refusal>,
+        /// How long a connect is held; needed for `action = "delay"`.
+        #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "10s"))]
         delay: Time,
+        /// Each hold is longer by up to this, by chance.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "10s", "default" = "0s"))]
         delay_jitter: Time,
+        /// What becomes of connections there are: left alone, ended once nothing is under way on
+        /// them, or all ended, a tenth of them a second.
+        #[schemars(extend("default" = "keep"))]
         established: At<Established>,
+        /// For how long it is open after the first trip.
+        #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1h", "default" = "1s"))]
         base: Time,
+        /// The longest it is open; not less than `base`.
+        #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "24h", "default" = "1m"))]
         max: Time,
+        /// How the time grows with each trip remembered: times `factor`, by `base`, or not at all.
+        #[schemars(extend("default" = "exponential"))]
         growth: At<Shape>,
+        /// For `growth = "exponential"`.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 10.0, "default" = 2.0))]
         factor: At<f64>,
+        /// Chance shortens the time by up to this share of it.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 1.0, "default" = 0.5))]
         jitter: At<f64>,
     }
 }

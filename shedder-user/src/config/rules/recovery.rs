@@ -9,9 +9,17 @@ use crate::engine::{RampRule, ThrottleRule};
 layer! {
     /// `recovery`
     pub(in crate::config) struct Recovery {
+        /// How long until everything is let through again; 0s is at once.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "1h", "default" = "10s"))]
         ramp: Time,
+        /// The share let through at first.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.1))]
         from: At<f64>,
+        /// Above this share of failures the ramp stands still.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.2))]
         freeze: At<f64>,
+        /// Above this share of failures the breaker opens again; not less than `freeze`.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.5))]
         reopen: At<f64>,
     }
 }
@@ -19,9 +27,17 @@ layer! {
 layer! {
     /// `throttle`
     pub(in crate::config) struct Throttle {
+        /// What exceeds so many times the successes of the window is shed.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 100.0, "default" = 2.0))]
         multiplier: At<f64>,
+        /// How far back successes are counted.
+        #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// The greatest share that is shed.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 0.99, "default" = 0.9))]
         max_shed: At<f64>,
+        /// The breaker closes when all went well for so long.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         calm: Time,
     }
 }

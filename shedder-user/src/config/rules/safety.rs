@@ -9,10 +9,23 @@ use crate::engine::{Lone, SafetyRule, ScopeRule};
 layer! {
     /// `safety`
     pub(in crate::config) struct Safety {
+        /// Of a service's endpoints in use, how many percent may be open for one caller; the others
+        /// are throttled.
+        #[schemars(extend("minimum" = 1, "maximum" = 100, "default" = 50))]
         max_open_percent: At<u8>,
+        /// What becomes of the only endpoint of a service.
+        #[schemars(extend("default" = "throttle"))]
         lone: At<Lone>,
+        /// When so many percent of them fail, all are let through; 0 is never.
+        #[schemars(extend("minimum" = 0, "maximum" = 100, "default" = 0))]
         panic_percent: At<u8>,
+        /// `endpoint` lets callers that see an endpoint fail open it for others that call it;
+        /// `cell` does not.
+        #[schemars(extend("default" = "endpoint"))]
         scope: At<ScopeRule>,
+        /// A policy that refuses more than this share of a caller's connects wrongly, by its own
+        /// estimate, only observes; 0 is never.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 1.0, "default" = 0.01))]
         false_refusals: At<f64>,
     }
 }

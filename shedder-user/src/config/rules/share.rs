@@ -12,13 +12,30 @@ use crate::engine::{Measure, Response, Signal, Span, Strategy};
 rule_table! {
     /// `trip.failure_share`
     pub(super) struct FailureShare {
+        /// The share of failures from which on it acts. Excludes `over`.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0))]
         at_least: At<f64>,
+        /// As `at_least`, but the share must be greater.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0))]
         over: At<f64>,
+        /// How sure the lower end of the share must be, as a confidence level; 0 takes the plain
+        /// share.
+        #[schemars(extend("enum" = [0.0, 0.8, 0.9, 0.95, 0.99, 0.999], "default" = 0.95))]
         confidence: At<f64>,
+        /// Outcomes there must be.
+        #[schemars(extend("minimum" = 0, "default" = 1))]
         min_attempts: At<u64>,
+        /// Failures there must be.
+        #[schemars(extend("minimum" = 0, "default" = 1))]
         min_failures: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
+        /// How far back it looks once two trips are remembered; as far as ever without it.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h"))]
         window_after_trips: Time,
     }
     either { at_least, over }
@@ -28,9 +45,17 @@ rule_table! {
 rule_table! {
     /// `trip.retransmit_share`
     pub(super) struct RetransmitShare {
+        /// The share of segments sent again above which it acts.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 1.0, "default" = 0.15))]
         over: At<f64>,
+        /// Segments there must be.
+        #[schemars(extend("minimum" = 0, "default" = 50))]
         min_segments: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { window, last }
@@ -39,14 +64,32 @@ rule_table! {
 rule_table! {
     /// `trip.outlier`
     pub(super) struct Outlier {
+        /// What endpoints are compared by.
+        #[schemars(extend("default" = "failure_share"))]
         measure: At<Compared>,
+        /// Which quantile of a latency is compared; needs a measure that is one.
+        #[schemars(extend("minimum" = 0.001, "maximum" = 0.999, "default" = 0.9))]
         quantile: At<f64>,
+        /// How far from the median of the others, in median absolute deviations.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 100.0, "default" = 4.0))]
         deviations: At<f64>,
+        /// How many times that median at least.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 1000.0, "default" = 2.0))]
         times: At<f64>,
+        /// No share of failures below this is odd. Excludes `floor_latency`.
+        #[schemars(extend("minimum" = 0.0, "maximum" = 1.0, "default" = 0.05))]
         floor_share: At<f64>,
+        /// No latency below this is odd; needs a measure that is one. Excludes `floor_share`.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "1h", "default" = "10ms"))]
         floor_latency: Time,
+        /// Outcomes there must be of each.
+        #[schemars(extend("minimum" = 0, "default" = 10))]
         min_attempts: At<u64>,
+        /// How far back it looks, by time. Excludes `last`.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// How far back it looks, by count of outcomes. Excludes `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { window, last }
@@ -56,10 +99,19 @@ rule_table! {
 rule_table! {
     /// `trip.surge`
     pub(super) struct Surge {
+        /// How many times as many failures as usual; 4 is a rise by 300 %.
+        #[schemars(extend("minimum" = 1.0, "maximum" = 1000.0, "default" = 4.0))]
         times: At<f64>,
+        /// Failures there must be.
+        #[schemars(extend("minimum" = 0, "default" = 10))]
         min_failures: At<u64>,
+        /// How what is usual is learned.
         learn: Learn,
+        /// How far back it looks, by time.
+        #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1h", "default" = "10s"))]
         window: Time,
+        /// Not for this rule: it compares rates, which take a `window`.
+        #[schemars(extend("minimum" = 10, "maximum" = 1_000_000))]
         last: At<u32>,
     }
     either { window, last }
@@ -68,6 +120,8 @@ rule_table! {
 rule_table! {
     /// `trip.in_flight`
     pub(super) struct InFlight {
+        /// Connections in use above which it acts.
+        #[schemars(extend("minimum" = 1, "maximum" = 10_000_000, "default" = 20))]
         over: At<u64>,
     }
 }

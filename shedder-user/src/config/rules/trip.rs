@@ -19,15 +19,21 @@ pub(super) trait TripTable {
 macro_rules! rule_table {
     (
         $(#[$meta:meta])*
-        $visibility:vis struct $name:ident { $($field:ident: $type:ty,)* }
+        $visibility:vis struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }
         $(either { $($alternative:ident),+ })*
     ) => {
         layer! {
             $(#[$meta])*
             $visibility struct $name {
-                $($field: $type,)*
+                $($(#[$field_meta])* $field: $type,)*
+                /// At how many looks in a row it must hold; at one without it.
+                #[schemars(extend("minimum" = 1, "maximum" = 1000))]
                 r#for: At<u32>,
+                /// How far these looks are apart; needs `for`. Without it every look counts.
+                #[schemars(extend("x-minimum" = "0s", "x-maximum" = "10m", "default" = "0s"))]
                 every: Time,
+                /// What it does: opens the breaker, sheds a share, or only tells.
+                #[schemars(extend("default" = "open"))]
                 then: At<Response>,
             }
             $(either { $($alternative),+ })*
@@ -51,30 +57,49 @@ pub(super) use rule_table;
 macro_rules! rule_set {
     (
         $(#[$meta:meta])*
-        $visibility:vis struct $name:ident { $($field:ident: $type:ty,)* }
+        $visibility:vis struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }
         $(first $prepare:path)?
     ) => {
         rule_set! {
-            @with { failure_share: FailureShare, latency: Latency, slow_share: SlowShare,
-                apdex: Apdex, slo_drift: SloDrift, retransmit_share: RetransmitShare,
-                outlier: Outlier, surge: Surge, in_flight: InFlight }
+            @with {
+                /// Too great a share of outcomes are failures.
+                failure_share: FailureShare,
+                /// A quantile of a latency is over a limit.
+                latency: Latency,
+                /// Too great a share of latencies are over a limit.
+                slow_share: SlowShare,
+                /// Too few answers come within the time that satisfies.
+                apdex: Apdex,
+                /// A quantile is over a threshold that follows it, from an objective upwards.
+                slo_drift: SloDrift,
+                /// Too great a share of segments are sent again.
+                retransmit_share: RetransmitShare,
+                /// Far worse than the other endpoints of the service; only one in a policy.
+                outlier: Outlier,
+                /// Failures come far more often than usual.
+                surge: Surge,
+                /// More connections are in use than there may be.
+                in_flight: InFlight,
+            }
             $(#[$meta])*
-            $visibility struct $name { $($field: $type,)* }
+            $visibility struct $name { $($(#[$field_meta])* $field: $type,)* }
             $(first $prepare)?
         }
     };
     (
-        @with { $($rule:ident: $table:ty),* }
+        @with { $($(#[$rule_meta:meta])* $rule:ident: $table:ty,)* }
         $(#[$meta:meta])*
-        $visibility:vis struct $name:ident { $($field:ident: $type:ty,)* }
+        $visibility:vis struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }
         $(first $prepare:path)?
     ) => {
         layer! {
             $(#[$meta])*
             $visibility struct $name {
+                /// Failures in a row: refused, timed out, unreachable, or reset before an answer.
+                #[schemars(extend("minimum" = 1, "maximum" = 100_000))]
                 consecutive: At<u32>,
-                $($rule: $table,)*
-                $($field: $type,)*
+                $($(#[$rule_meta])* $rule: $table,)*
+                $($(#[$field_meta])* $field: $type,)*
             }
             $(first $prepare)?
         }
@@ -105,7 +130,9 @@ macro_rules! rule_set {
 rule_set! {
     /// `trip`
     pub(in crate::config) struct Trip {
+        /// Several rules that must hold at once.
         all: All,
+        /// Rules of the preset that are not wanted.
         without: Vec<Text>,
     }
     first Trip::drop_unwanted
@@ -114,10 +141,21 @@ rule_set! {
 rule_set! {
     /// `trip.all`
     pub(in crate::config) struct All {
+        /// At how many looks in a row they must hold; at one without it.
+        #[schemars(extend("minimum" = 1, "maximum" = 1000))]
         r#for: At<u32>,
+        /// How far these looks are apart; needs `for`. Without it every look counts.
+        #[schemars(extend("x-minimum" = "0s", "x-maximum" = "10m", "default" = "0s"))]
         every: Time,
+        /// What they do together: open the breaker, shed a share, or only tell.
+        #[schemars(extend("default" = "open"))]
         then: At<Response>,
     }
+}
+
+/// The names of all rules there are.
+pub(in crate::config) fn trip_rules() -> impl Iterator<Item = &'static str> {
+    Trip::NAMES.iter().copied()
 }
 
 impl Trip {
