@@ -10,6 +10,7 @@ mod completions;
 mod doctor;
 mod events;
 mod explain;
+mod help;
 mod histogram;
 mod man;
 mod output;
@@ -40,7 +41,13 @@ use crate::config::DEFAULT_SOCKET;
 /// Start with `shedder doctor`, write a policy file, check it with `shedder check FILE`, run it with
 /// `shedder run --config FILE`, and watch `shedder status` and `shedder events --follow`.
 #[derive(Debug, Parser)]
-#[command(name = "shedder", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "shedder",
+    version,
+    max_term_width = 100,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -86,6 +93,8 @@ enum Command {
     Completions(completions::Completions),
     // Undocumented here, because a line here would hide the long help of the type.
     Man(man::Man),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Help(help::Help),
 }
 
 /// How to reach the daemon.
@@ -133,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
+        Command::Help(command) => command.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -176,5 +186,4 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon answers.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon answers.\n`shedder help` lists topics as well.";

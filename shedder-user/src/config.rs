@@ -36,6 +36,7 @@ pub use self::error::ConfigError;
 pub use self::presets::{Preset, presets};
 pub use self::schema::schema;
 pub use self::source::Source;
+pub(crate) use self::suggestion::did_you_mean;
 pub(crate) use self::value::{At, Text, Time};
 
 /// A whole, checked configuration.

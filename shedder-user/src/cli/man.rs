@@ -23,9 +23,7 @@ impl Man {
 }
 
 fn write(directory: &Path) -> anyhow::Result<()> {
-    // Without `help`, which has a page for each command once more.
-    let command = Cli::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, directory)
+    clap_mangen::generate_to(Cli::command(), directory)
         .with_context(|| format!("manual pages cannot be written into {}", directory.display()))
 }
 

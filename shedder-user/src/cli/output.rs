@@ -43,10 +43,15 @@ impl Paint {
         Self { enabled: stdout().is_terminal() && wants_colours() }
     }
 
-    /// For whoever wants none.
+    /// For text that stays without colours.
     #[cfg(test)]
     pub(super) const fn plain() -> Self {
         Self { enabled: false }
+    }
+
+    /// Whether there are colours.
+    pub(super) const fn is_enabled(self) -> bool {
+        self.enabled
     }
 
     pub(super) fn apply(self, colour: Colour, text: &str) -> String {

@@ -78,7 +78,7 @@ pub(super) struct Node {
 #[serde(deny_unknown_fields)]
 pub(super) struct Journal {
     /// How large a file grows before the next one is begun, in KiB.
-    #[schemars(extend("minimum" = 64, "maximum" = 4_194_304, "default" = 16384))]
+    #[schemars(extend("minimum" = 16, "maximum" = 1_048_576, "default" = 16384))]
     pub(super) max_kib: Option<At<u32>>,
     /// How many files are kept, the one being written included.
     #[schemars(extend("minimum" = 1, "maximum" = 100, "default" = 4))]

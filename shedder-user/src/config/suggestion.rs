@@ -3,7 +3,7 @@
 //! Invariant: a suggestion is one of the names there are, and so near that chance hardly explains it.
 
 /// The end of a complaint about a name: what was meant, if that can be guessed.
-pub(super) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(wanted, known).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
 }
 
