@@ -24,6 +24,7 @@ mod schema;
 mod simulate;
 mod status;
 mod top;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Command {
     Events(events::Events),
     // Undocumented here, because a line here would hide the long help of the type.
     Explain(explain::Explain),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Why(why::Why),
     // Undocumented here, because a line here would hide the long help of the type.
     Top(top::Top),
     // Undocumented here, because a line here would hide the long help of the type.
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => command.execute(),
         Command::Events(command) => command.execute(),
         Command::Explain(command) => command.execute(),
+        Command::Why(command) => command.execute(),
         Command::Top(command) => command.execute(),
         Command::Histogram(command) => command.execute(),
         Command::Trip(command) => command.execute(crate::api::model::Order::Trip),

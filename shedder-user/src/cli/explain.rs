@@ -111,7 +111,7 @@ fn within(network: Option<&str>) -> String {
     network.map_or_else(String::new, |network| format!(" in {network}"))
 }
 
-fn line(refusal: &Refusal) -> String {
+pub(super) fn line(refusal: &Refusal) -> String {
     let cause = match refusal.cause.as_str() {
         "no_token" => "every probe was taken",
         "not_its_turn" => "only a share goes through",

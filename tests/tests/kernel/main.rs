@@ -49,3 +49,4 @@ mod top;
 mod trips;
 mod udp;
 mod watching;
+mod why;
