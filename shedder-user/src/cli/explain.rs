@@ -59,11 +59,14 @@ fn text(explanation: &Explanation, subject: &Subject) -> String {
                 "No connect of this process was refused lately, as far as was told.\n"
             }
         });
-        return text;
+    } else {
+        text.push_str("Refused lately:\n");
+        for refusal in &explanation.refusals {
+            text.push_str(&line(refusal));
+        }
     }
-    text.push_str("Refused lately:\n");
-    for refusal in &explanation.refusals {
-        text.push_str(&line(refusal));
+    if !explanation.breakers.is_empty() {
+        text.push_str("Next: `shedder events` tells what led to this, `shedder why PID` what a process sees.\n");
     }
     text
 }

@@ -8,7 +8,7 @@ use super::chart;
 use super::output::{Glyphs, latency};
 use super::{Failure, Reach};
 use crate::api::Selection;
-use crate::api::model::{Histogram, Histograms};
+use crate::api::model::{BreakerName, Histogram, Histograms};
 
 /// Show how long an endpoint's handshakes and answers took since it is known, as the kernel counted
 /// them
@@ -64,6 +64,10 @@ fn text(histograms: &Histograms, glyphs: Glyphs) -> String {
     for (name, histogram) in parts {
         text.push_str(&part(name, histogram, most, glyphs));
     }
+    if let Some(BreakerName { endpoint, .. }) = histograms.breakers.first() {
+        writeln!(text, "\nNext: `shedder explain {endpoint}` tells what its breaker makes of it.")
+            .expect("to a string");
+    }
     text
 }
 
@@ -90,7 +94,7 @@ const BAR: usize = 48;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::model::{BreakerName, Bucket};
+    use crate::api::model::Bucket;
 
     #[test]
     fn a_chart_fits_one_screen_and_names_its_units() {
@@ -123,5 +127,7 @@ mod tests {
             "{shown}"
         );
         assert!(shown.is_ascii(), "{shown}");
+        let next = "\nNext: `shedder explain 10.0.0.11:5432` tells what its breaker makes of it.\n";
+        assert!(shown.ends_with(next), "{shown}");
     }
 }
