@@ -161,6 +161,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether there is a command of this name.
+#[cfg(test)]
+pub(crate) fn is_command(name: &str) -> bool {
+    use clap::CommandFactory as _;
+    Cli::command().find_subcommand(name).is_some()
+}
+
+/// What is wrong with these words as a command, if anything.
+#[cfg(test)]
+pub(crate) fn complaint_about<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    use clap::error::ErrorKind;
+    let parsed = Cli::try_parse_from(std::iter::once("shedder").chain(words));
+    let error = parsed.err()?;
+    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    (!is_answer).then(|| error.to_string())
+}
+
 impl Reach {
     /// Asks the daemon something.
     fn ask<T>(

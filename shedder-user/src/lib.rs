@@ -10,6 +10,8 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 mod directory;
+#[cfg(test)]
+mod docs;
 pub mod engine;
 pub mod kernel;
 pub mod metrics;

@@ -9,6 +9,7 @@ mod budget;
 mod build;
 mod checklist;
 mod demo;
+mod docs;
 mod host;
 mod lint;
 mod paths;
@@ -85,6 +86,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build the book in docs/ with mdBook, which is fetched when it is missing.
+    Docs {
+        /// First write the parts that come from the code: policy, presets, metrics.
+        #[arg(long)]
+        write: bool,
+    },
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Chore::Bench { args } => bench::run(&args),
         Chore::Budget { args } => budget::run(&args),
         Chore::Soak { args } => soak::run(&args),
+        Chore::Docs { write } => docs::run(write),
         Chore::Lint => lint::run(),
         Chore::Tidy => tidy::run(),
     };
@@ -123,4 +131,5 @@ Examples:
   cargo xtask bench engine          what deciding costs, and how well it is done
   cargo xtask budget                whether the BPF programs keep to their ceilings
   cargo xtask soak                  ten minutes of random faults, and whether every promise held
+  cargo xtask docs                  the book, in target/book
   cargo xtask bench --help          what else can be measured";

@@ -2,6 +2,9 @@
 
 use clap::Args;
 
+#[cfg(test)]
+mod page;
+
 use super::Failure;
 use super::output::{Paint, Table};
 use crate::config::{Preset, presets};

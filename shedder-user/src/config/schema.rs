@@ -17,6 +17,8 @@ use super::rules::trip_rules;
 use super::value::{At, Period, Refusal, Spoken};
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod validation;

@@ -11,6 +11,7 @@ mod bursts;
 mod control;
 mod death;
 mod decision;
+mod docs;
 mod endings;
 mod established;
 mod evidence;
