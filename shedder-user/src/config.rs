@@ -140,6 +140,8 @@ pub struct Binding {
     pub service: usize,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// The same as lines of a policy file, everything said that the preset and the default say.
+    pub rules: Vec<String>,
     /// How soon the owner wants an endpoint that fails to be shed. Nothing acts on it; `shedder
     /// check` compares it with what the rules can do.
     pub target: Option<Duration>,

@@ -72,7 +72,7 @@ fn text(explanation: &Explanation, subject: &Subject) -> String {
 }
 
 fn paragraph(explained: &Explained) -> String {
-    let Explained { breaker, effect, until, remedy, generation } = explained;
+    let Explained { breaker, effect, until, remedy, generation, rules: _ } = explained;
     let mut text = format!(
         "{} calling {} at {}{}: {} for {}\n",
         breaker.caller,

@@ -118,16 +118,19 @@ fn binding(
     let services: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
     let caller = policy.caller.index_in("caller", &callers)?;
     let service = policy.service.index_in("service", &services)?;
+    let (policy_in_force, rules) = rules(policy)?;
     Ok(Binding {
         caller,
         service,
-        policy: Arc::new(rules(policy)?),
+        policy: Arc::new(policy_in_force),
+        rules,
         target: policy.target.as_ref().map(Time::duration),
         place: beginning(text, policy),
     })
 }
 
-fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
+/// The policy, and the lines that say all of it.
+fn rules(policy: &file::Policy) -> Result<(Policy, Vec<String>), Complaint> {
     let preset = policy.preset.as_ref();
     let wanted = preset.map_or(presets::DEFAULT, |name| name.value.as_str());
     let preset = Preset::find(wanted).ok_or_else(|| {
@@ -139,13 +142,13 @@ fn rules(policy: &file::Policy) -> Result<Policy, Complaint> {
         |name| name.value.clone(),
     );
     let mode = policy.mode.as_ref().map_or(Mode::Observe, |mode| mode.value);
+    let rules = policy.rules().over(preset.rules.clone());
     // A complaint about the rules as a whole is shown where the policy begins.
-    let resolved = policy
-        .rules()
-        .over(preset.rules.clone())
+    let resolved = rules
         .resolve(name, mode)
         .map_err(|complaint| complaint.or_at(policy.caller.span.clone()))?;
-    Ok(Policy { enforce_percent: enforce_percent(policy)?, ..resolved })
+    let resolved = Policy { enforce_percent: enforce_percent(policy)?, ..resolved };
+    Ok((resolved, rules.lines()))
 }
 
 fn enforce_percent(policy: &file::Policy) -> Result<u8, Complaint> {

@@ -14,6 +14,7 @@ use super::refusals::Refusal;
 use super::{Daemon, report};
 use crate::api::model::{self, BreakerName, Explained, Explanation};
 use crate::clock;
+use crate::config::Binding;
 use crate::engine::{Admission, CellId, Policy, State, View};
 
 impl Daemon {
@@ -79,6 +80,7 @@ impl Daemon {
             }),
             remedy: remedy(view.state, endpoint),
             generation: view.policy.generation,
+            rules: self.rules_of(cell),
             breaker,
         })
     }
@@ -94,6 +96,13 @@ impl Daemon {
         format!(
             "for {acted_for} of the caller's {of} cgroups, by enforce_percent = {percent}, {effect}; for the others every connect goes through"
         )
+    }
+
+    /// The lines of the policy a cell is decided by; none once the file has no such policy.
+    fn rules_of(&self, cell: &Cell) -> Vec<String> {
+        let is_its = |it: &&Binding| (it.caller, it.service) == (cell.caller, cell.service);
+        let mut bindings = self.config.bindings.iter();
+        bindings.find(is_its).map_or_else(Vec::new, |binding| binding.rules.clone())
     }
 
     fn refusal(&self, refusal: &Refusal) -> Option<model::Refusal> {

@@ -27,6 +27,9 @@ pub struct Explained {
     pub remedy: String,
     /// Of the policy that decides: counts the reloads of its file.
     pub generation: u32,
+    /// Its rules as lines of a policy file, with what preset and defaults say.
+    #[serde(default)]
+    pub rules: Vec<String>,
 }
 
 /// One refused connect or datagram.
