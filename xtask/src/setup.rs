@@ -4,6 +4,7 @@
 //! it names, with the command and the reason.
 
 mod bpf_linker;
+mod chromium;
 mod clippy;
 mod debian;
 mod prometheus;

@@ -50,6 +50,27 @@ pub(super) fn download(package: &str, directory: &Path) -> Result<PathBuf> {
     found.pop().with_context(|| format!("`apt-get download {package}` brought nothing"))
 }
 
+/// Download a package and what it depends on and this machine lacks, without installing any; the files.
+pub(super) fn download_with_missing(package: &str, directory: &Path) -> Result<Vec<PathBuf>> {
+    ensure!(process::find("apt-get").is_some(), "not installed (no Debian)");
+    fs::create_dir_all(directory.join("partial"))
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let mut command = apt_get();
+    // Nothing of the system is touched, so there is nothing to lock.
+    command.args(["install", "--download-only", "-y", "-qq", "--no-install-recommends"]);
+    command.args(["-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=root", "-o"]);
+    command.arg(format!("Dir::Cache::archives={}", directory.display())).arg(package);
+    if process::run(&mut command).is_err() {
+        update()?;
+        process::run(&mut command).with_context(|| {
+            format!("see what `apt-get install --download-only {package}` says")
+        })?;
+    }
+    let found = packages_in(directory);
+    ensure!(!found.is_empty(), "`apt-get install --download-only {package}` brought nothing");
+    Ok(found)
+}
+
 /// Refresh the lists of packages.
 pub(super) fn update() -> Result<()> {
     step::announce("refreshing the lists of packages");
