@@ -10,6 +10,7 @@ mod discovery;
 mod established;
 mod explain;
 mod forgetting;
+mod glance;
 mod guard;
 mod histogram;
 mod journal;
@@ -133,6 +134,9 @@ pub async fn run(
         // An error means the sender is gone, which is a stop as well.
         drop(stopped.await);
     }));
+    if let Some(address) = daemon.listen.filter(|address| !address.ip().is_loopback()) {
+        warn!(%address, "other machines may reach the pages, and whoever does reads what this node calls");
+    }
     info!(
         socket = %node.socket.display(),
         cgroups = daemon.guard.len(),

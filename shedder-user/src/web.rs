@@ -1,19 +1,26 @@
-//! What other programs read over TCP: metrics, and whether the daemon is well. HTTP, without a word
-//! that changes anything.
+//! What is read over TCP: metrics, whether the daemon is well, and the page for people with what it
+//! shows. HTTP, without a word that changes anything.
 //!
 //! Invariant: whoever connects costs the daemon little and for a short time only: so many at once, each
-//! for so long, one answer each.
+//! for so long, one answer each. The few who follow the stream may stay as long as they keep up.
+
+mod api;
+mod doorman;
+mod leash;
+mod page;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use self::leash::Leash;
 use crate::api::Control;
 
 /// Takes the address; nobody is answered yet.
@@ -33,24 +41,22 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Answers requests until it is dropped.
 pub async fn serve(listener: TcpListener, control: mpsc::Sender<Control>) {
-    let routes = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .fallback(async || {
-            (StatusCode::NOT_FOUND, "no such page; there are /metrics, /healthz and /readyz\n")
-        })
-        .with_state(control);
+    let Ok(address) = listener.local_addr() else { return };
+    let routes = routes(control, address);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         // Those beyond wait in the listener's queue, and the daemon knows nothing of them.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let conversation = converse(stream, routes.clone());
+                let leash = Arc::new(Leash::default());
+                let routes = routes.clone().layer(Extension(Arc::clone(&leash)));
                 tokio::spawn(async move {
                     // One that breaks off or takes too long is the client's affair.
-                    drop(timeout(LIFE, conversation).await);
+                    tokio::select! {
+                        _outcome = converse(stream, routes) => {}
+                        () = leash.end(LIFE) => {}
+                    }
                     drop(place);
                 });
             }
@@ -60,6 +66,24 @@ pub async fn serve(listener: TcpListener, control: mpsc::Sender<Control>) {
             }
         }
     }
+}
+
+fn routes(control: mpsc::Sender<Control>, address: SocketAddr) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/", get(page::dashboard))
+        .with_state(control.clone())
+        .nest("/api/v1", api::routes(control))
+        .fallback(async |uri: Uri| {
+            if uri.path().starts_with("/api") {
+                return api::no_route().await;
+            }
+            let said = "no such page; there are /, /metrics, /healthz and /readyz\n";
+            (StatusCode::NOT_FOUND, said).into_response()
+        })
+        .layer(from_fn_with_state(address, doorman::admit))
 }
 
 async fn converse(stream: TcpStream, routes: Router) -> hyper::Result<()> {
@@ -98,12 +122,7 @@ async fn ask<T>(
     control: &mpsc::Sender<Control>,
     question: impl FnOnce(oneshot::Sender<T>) -> Control,
 ) -> Option<T> {
-    let answer = async {
-        let (sender, receiver) = oneshot::channel();
-        control.send(question(sender)).await.ok()?;
-        receiver.await.ok()
-    };
-    timeout(ANSWER_WITHIN, answer).await.ok().flatten()
+    timeout(ANSWER_WITHIN, crate::api::ask(control, question)).await.ok().flatten()
 }
 
 fn silent() -> Response {
@@ -118,5 +137,5 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// After an error of the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The least hyper accepts, and more than any of these requests has.
-const MAX_REQUEST_BYTES: usize = 8 * 1024;
+/// More than any browser sends with these requests; beyond it hyper answers 431 by itself.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;

@@ -7,6 +7,7 @@
 pub mod attached;
 pub mod backend;
 pub mod bench;
+pub mod browser;
 pub mod caller;
 pub mod cgroup;
 pub mod daemon;

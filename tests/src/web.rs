@@ -21,7 +21,7 @@ pub struct Page {
 
 /// Asks for one page.
 pub fn fetch(address: SocketAddr, path: &str) -> Result<Page> {
-    request(address, &format!("GET {path} HTTP/1.0\r\nhost: lab\r\n\r\n"), PATIENCE)
+    request(address, &format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n"), PATIENCE)
 }
 
 /// Sends a request as it is, and reads until the end.

@@ -9,15 +9,19 @@ mod by;
 mod counted;
 mod event;
 mod explanation;
+mod glance;
 mod latencies;
 mod reloaded;
+mod sketch;
 
 pub use self::by::By;
 pub use self::counted::{Datagrams, InFlight, Outcomes, Ports, Traffic};
 pub use self::event::{Event, EventKind};
 pub use self::explanation::{Explained, Explanation, Refusal};
+pub use self::glance::{Glance, Glimpsed};
 pub use self::latencies::{Bucket, Histogram, Histograms};
 pub use self::reloaded::{Fates, Reload, Reloaded};
+pub use self::sketch::{Refused, Sketch};
 
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

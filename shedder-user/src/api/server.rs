@@ -1,28 +1,25 @@
 //! The routes. Each turns a request into one question to the daemon loop and its answer into JSON.
 
 mod orders;
+pub(crate) mod reads;
 mod record;
 
 use std::future::Future;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
 use axum::extract::connect_info::Connected;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use http_body_util::channel::{Channel, Sender};
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::clock;
-
 use super::model::{
-    Event, EventKind, Explanation, Failure, Histograms, Overridden, Override, Reload, Reloaded,
-    Status,
+    Event, Explanation, Failure, Glance, Histograms, Overridden, Override, Reload, Reloaded, Status,
 };
 
 /// A question to the daemon loop, with the place for its answer.
@@ -30,6 +27,8 @@ use super::model::{
 pub enum Control {
     /// Everything there is to know now.
     Status(oneshot::Sender<Status>),
+    /// What somebody who looks on is shown each second.
+    Glance(oneshot::Sender<Glance>),
     /// The text that Prometheus reads.
     Metrics(oneshot::Sender<Bytes>),
     /// Whether this daemon is ready, or why not.
@@ -94,16 +93,17 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/events", get(events))
-        .route("/v1/explain", get(explain))
-        .route("/v1/histogram", get(histogram))
+        .route("/v1/status", get(reads::status))
+        .route("/v1/events", get(reads::events))
+        .route("/v1/explain", get(reads::explain))
+        .route("/v1/histogram", get(reads::histogram))
         .route("/v1/record", get(record::record))
         .route("/v1/override", post(orders::override_breaker))
         .route("/v1/reload", post(orders::reload))
         .fallback(async || {
             refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
         })
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(control);
     axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())
@@ -127,136 +127,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StatusQuery {
-    service: Option<String>,
-    caller: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventsQuery {
-    #[serde(default)]
-    follow: bool,
-    /// Only events after the one with this number; all there are if there never was one.
-    after: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExplainQuery {
-    endpoint: Option<String>,
-    pid: Option<u32>,
-}
-
-async fn explain(
-    State(control): State<mpsc::Sender<Control>>,
-    query: Result<Query<ExplainQuery>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let subject = match query {
-        Ok(Query(ExplainQuery { endpoint: Some(endpoint), pid: None })) => {
-            Subject::Endpoint(endpoint)
-        }
-        Ok(Query(ExplainQuery { endpoint: None, pid: Some(pid) })) => Subject::Process(pid),
-        Ok(_) => return refuse(StatusCode::BAD_REQUEST, "name an endpoint or a pid, not both"),
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
-    };
-    match ask(&control, |answer| Control::Explain(subject, answer)).await {
-        Some(Ok(explanation)) => Json(explanation).into_response(),
-        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
-        None => stopping(),
-    }
-}
-
-async fn histogram(
-    State(control): State<mpsc::Sender<Control>>,
-    query: Result<Query<Selection>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let Query(selection) = match query {
-        Ok(query) => query,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
-    };
-    match ask(&control, |answer| Control::Histogram(selection, answer)).await {
-        Some(Ok(histograms)) => Json(histograms).into_response(),
-        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
-        None => stopping(),
-    }
-}
-
-async fn status(
-    State(control): State<mpsc::Sender<Control>>,
-    query: Result<Query<StatusQuery>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let Query(query) = match query {
-        Ok(query) => query,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
-    };
-    let Some(mut status) = ask(&control, Control::Status).await else { return stopping() };
-    status.breakers.retain(|breaker| {
-        query.service.as_ref().is_none_or(|service| *service == breaker.service)
-            && query.caller.as_ref().is_none_or(|caller| *caller == breaker.caller)
-    });
-    Json(status).into_response()
-}
-
-async fn events(
-    State(control): State<mpsc::Sender<Control>>,
-    query: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let Query(EventsQuery { follow, after }) = match query {
-        Ok(query) => query,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.body_text()),
-    };
-    let Some(Follow { mut past, future }) = ask(&control, Control::Events).await else {
-        return stopping();
-    };
-    let last = past.last().map_or(0, |event| event.sequence);
-    // A number beyond the last is one of an earlier daemon, whose numbers this one does not know.
-    if let Some(after) = after.filter(|after| *after <= last) {
-        past.retain(|event| event.sequence > after);
-    }
-    let past: Vec<u8> = past.iter().flat_map(line).collect();
-    let lines = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    if !follow {
-        return (lines, past).into_response();
-    }
-    let (sender, body) = Channel::<Bytes>::new(1);
-    tokio::spawn(stream(past, future, sender));
-    (lines, Body::new(body)).into_response()
-}
-
-/// Sends events until the client or the daemon goes away. A client too slow to keep up is told how
-/// many events it missed.
-async fn stream(past: Vec<u8>, mut future: broadcast::Receiver<Event>, mut sender: Sender<Bytes>) {
-    if sender.send_data(past.into()).await.is_err() {
-        return;
-    }
-    let mut sequence = 0;
-    loop {
-        let bytes = match future.recv().await {
-            Ok(event) => {
-                sequence = event.sequence;
-                line(&event)
-            }
-            Err(broadcast::error::RecvError::Lagged(count)) => line(&missed(sequence, count)),
-            Err(broadcast::error::RecvError::Closed) => return,
-        };
-        if sender.send_data(bytes.into()).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Takes the place of events a client was too slow for; `sequence` is the last one it got.
-fn missed(sequence: u64, count: u64) -> Event {
-    let at = humantime::format_rfc3339_millis(clock::wall(clock::now())).to_string();
-    let text = format!("{count} events were missed: this client reads too slowly");
-    Event { sequence, at, kind: EventKind::Missed { count }, text }
-}
-
 /// Puts a question to the daemon loop; nothing when it has ended.
-async fn ask<T>(
+pub(crate) async fn ask<T>(
     control: &mpsc::Sender<Control>,
     question: impl FnOnce(oneshot::Sender<T>) -> Control,
 ) -> Option<T> {
@@ -265,18 +137,18 @@ async fn ask<T>(
     receiver.await.ok()
 }
 
-fn refuse(status: StatusCode, error: &str) -> Response {
+/// An answer that says what is wrong and what to do.
+pub(crate) fn refuse(status: StatusCode, error: &str) -> Response {
     (status, Json(Failure { error: error.to_owned() })).into_response()
+}
+
+/// For routes that are there, asked in a way they are not.
+pub(crate) async fn wrong_method() -> Response {
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "this route is not to be asked so; what reads is GET")
 }
 
 fn stopping() -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
-}
-
-fn line(event: &Event) -> Vec<u8> {
-    let mut line = serde_json::to_vec(event).expect("an event has only text keys");
-    line.push(b'\n');
-    line
 }
 
 const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -14,6 +14,7 @@ impl Daemon {
     pub(super) fn answer(&mut self, control: Control) {
         match control {
             Control::Status(answer) => drop(answer.send(report::status(self))),
+            Control::Glance(answer) => drop(answer.send(self.glance())),
             Control::Metrics(answer) => drop(answer.send(self.metrics_page())),
             Control::Ready(answer) => drop(answer.send(self.readiness())),
             Control::Events(answer) => drop(answer.send(self.journal.follow())),

@@ -24,13 +24,13 @@ pub(super) fn status(daemon: &Daemon) -> Status {
     let now = clock::now();
     let mut breakers: Vec<Breaker> =
         daemon.cells.iter().filter_map(|cell| breaker(daemon, cell, now)).collect();
-    breakers.sort_by(|a, b| {
-        let key = |it: &Breaker| {
-            (it.service.clone(), it.caller.clone(), it.endpoint.clone(), it.network.clone())
-        };
-        key(a).cmp(&key(b))
-    });
+    breakers.sort_by_cached_key(order);
     Status { breakers, node: node(daemon) }
+}
+
+/// By service, caller, endpoint.
+pub(super) fn order(it: &Breaker) -> (String, String, String, Option<String>) {
+    (it.service.clone(), it.caller.clone(), it.endpoint.clone(), it.network.clone())
 }
 
 pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Breaker> {
@@ -69,7 +69,7 @@ pub(super) fn breaker(daemon: &Daemon, cell: &Cell, now: Monotonic) -> Option<Br
     })
 }
 
-fn node(daemon: &Daemon) -> Node {
+pub(super) fn node(daemon: &Daemon) -> Node {
     let counters = daemon.kernel.node_counters();
     let (endpoints, max_endpoints) = daemon.kernel.slot_usage();
     Node {
