@@ -94,6 +94,7 @@ fn two_hundred_endpoints_fit_any_screen() {
         "document.querySelector('canvas').getAttribute('aria-label').includes('median below')",
     )
     .expect("its latencies are drawn");
+    tell_cost(&mut page);
     keep(&mut page, "crowd-light");
     page.look(Look { dark: true, ..DESKTOP }).expect("it turns dark");
     keep(&mut page, "crowd-dark");
@@ -198,6 +199,19 @@ fn open(daemon: &Daemon, look: Look) -> Browser {
     let mut page = Browser::open(&format!("http://{pages}/"), look).expect("a browser opens it");
     page.wait_for("document.querySelector('#link').dataset.link === 'live'").expect("it is live");
     page
+}
+
+/// Says what the page costs: `cargo test --test kernel two_hundred -- --nocapture`.
+#[expect(clippy::print_stdout, reason = "figures for whoever asks for them")]
+fn tell_cost(page: &mut Browser) {
+    let cost = "(() => {
+        const timed = (work) => { const begin = performance.now(); work(); document.body.offsetHeight; return performance.now() - begin; };
+        const redraw = () => { drawFacts(); drawMap(); drawTimeline(); drawDetail(); };
+        const redraws = Array.from({ length: 20 }, () => timed(redraw)).sort((a, b) => a - b);
+        const rebuilt = timed(() => { map.shape = null; redraw(); });
+        return `${redraws[10].toFixed(1)} ms to redraw, ${redraws[19].toFixed(1)} at most, ${rebuilt.toFixed(1)} to build anew; a glance has ${JSON.stringify(store.glance).length} bytes`;
+    })()";
+    println!("200 endpoints: {}", page.evaluate(cost).expect("it runs"));
 }
 
 /// Selects an endpoint as a finger does.
