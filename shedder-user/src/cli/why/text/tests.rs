@@ -37,6 +37,7 @@ fn answer(breakers: Vec<Breaker>) -> Answer {
         until: Some("in 3s it becomes half_open".to_owned()),
         remedy: "it closes by itself".to_owned(),
         generation: 1,
+        rules: Vec::new(),
     });
     let explained = explained.collect();
     let node = json!({
