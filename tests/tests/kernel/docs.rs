@@ -23,6 +23,7 @@ fn the_commands_of_the_documentation_work() {
     let checkout = root().canonicalize().expect("it is there");
     symlink(checkout.join("scenarios"), directory.path().join("scenarios")).expect("it is ours");
     symlink(daemon.policy_file(), directory.path().join("shedder.toml")).expect("it is ours");
+    symlink(daemon.policy_file(), directory.path().join("new.toml")).expect("it is ours");
     let pid = caller.pid().to_string();
     let policy_file = daemon.policy_file().display().to_string();
     let example = |word: &str| match word {
@@ -30,6 +31,8 @@ fn the_commands_of_the_documentation_work() {
         "NAME" => "lab-caller".to_owned(),
         "ENDPOINT" => "10.0.0.11:5432".to_owned(),
         "FILE" | "/etc/shedder/shedder.toml" => policy_file.clone(),
+        // Nobody waits for that here.
+        "2h" => "1s".to_owned(),
         "DIRECTORY" => directory.path().display().to_string(),
         _ => word.to_owned(),
     };
