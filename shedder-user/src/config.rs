@@ -7,6 +7,7 @@ mod changes;
 mod endpoint;
 mod error;
 mod file;
+mod otlp;
 mod places;
 mod presets;
 mod rules;
@@ -33,6 +34,7 @@ use crate::engine::{NodeRules, Policy};
 pub use self::endpoint::{EndpointSpec, InvalidEndpoint};
 pub(crate) use self::error::Complaint;
 pub use self::error::ConfigError;
+pub use self::otlp::Otlp;
 pub use self::presets::{Preset, presets};
 pub use self::schema::schema;
 pub use self::source::Source;
@@ -77,6 +79,8 @@ pub struct Node {
     pub state_dir: Option<PathBuf>,
     /// How much of it.
     pub journal: JournalLimits,
+    /// Where spans and metrics are sent; nothing: nowhere.
+    pub otlp: Option<Otlp>,
     /// Where links are pinned when they are to outlive the daemon.
     pub pin_dir: PathBuf,
     /// How often cgroup patterns and endpoint names are looked up again.
@@ -177,6 +181,7 @@ impl Default for Node {
             metrics_endpoints: 500,
             state_dir: Some(PathBuf::from("/var/lib/shedder")),
             journal: JournalLimits { max_kib: 16 * 1024, files: 4 },
+            otlp: None,
             pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
             rescan: Duration::from_millis(500),
             watch: true,

@@ -26,6 +26,7 @@ mod report;
 mod sampler;
 mod start;
 mod taps;
+mod telemetry;
 mod unfinished;
 mod watch;
 
@@ -50,6 +51,7 @@ use crate::config::Source;
 use crate::engine::Engine;
 use crate::kernel::Kernel;
 use crate::stop::StopSignals;
+use crate::telemetry::Exporter;
 use crate::web;
 
 pub use self::start::{Plan, RunOptions, check, require_privileges};
@@ -66,6 +68,7 @@ use self::ports::Ports;
 use self::refusals::Refusals;
 use self::reload::{Occasion, Standing};
 use self::taps::Taps;
+use self::telemetry::Telemetry;
 use self::watch::Watch;
 
 /// The daemon, between start and stop.
@@ -86,6 +89,8 @@ struct Daemon {
     /// Where metrics and health are served.
     listen: Option<SocketAddr>,
     taps: Taps,
+    /// What a collector is told, if there is one.
+    telemetry: Option<Telemetry>,
     refusals: Refusals,
     networks: Networks,
     destinations: Destinations,
@@ -128,6 +133,8 @@ pub async fn run(
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
+    let exporter = node.otlp.clone().map(|otlp| Exporter::start(otlp, control.clone()));
+    daemon.telemetry = exporter.as_ref().map(|exporter| Telemetry::new(exporter.spans()));
     let (stop_server, stopped) = oneshot::channel::<()>();
     let pages = pages.map(|listener| tokio::spawn(web::serve(listener, control.clone())));
     let server = tokio::spawn(api::serve(listener, control, async {
@@ -147,6 +154,8 @@ pub async fn run(
     let outcome = daemon.serve(orders, &mut signals).await;
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
+    daemon.end_episodes();
+    let last_words = exporter.map(|exporter| (exporter, daemon.points()));
     info!("stopping");
     if let Some(pages) = pages {
         pages.abort();
@@ -155,6 +164,10 @@ pub async fn run(
     drop(daemon);
     // A server that ended by itself has nothing left to stop.
     let _sent = stop_server.send(());
+    // Everything is detached already, so that nobody's traffic waits for a collector.
+    if let Some((exporter, points)) = last_words {
+        exporter.finish(points).await;
+    }
     if tokio::time::timeout(SERVER_GRACE, server).await.is_err() {
         warn!("a client kept its request open; leaving it");
     }
@@ -227,6 +240,9 @@ impl Daemon {
         self.settle(now);
         ports::advance(self, now);
         self.journal.look();
+        if let Some(telemetry) = &mut self.telemetry {
+            telemetry.look(&self.cells);
+        }
         self.metrics.looked(now, self.config.node.tick);
     }
 
@@ -250,7 +266,10 @@ impl Daemon {
         while let Some(transition) = self.engine.poll_transition() {
             if let Some(cell) = self.cells.by_id_mut(transition.cell) {
                 self.metrics.change(cell, &transition.change);
-                self.journal.transition(&self.config, cell, &transition);
+                let telemetry = self.telemetry.as_mut();
+                let trace =
+                    telemetry.and_then(|it| it.change(&self.config, cell, &transition.change));
+                self.journal.transition(&self.config, cell, &transition, trace.as_deref());
                 self.taps.change(&self.config, cell, &transition.change, now);
             }
         }

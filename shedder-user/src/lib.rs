@@ -2,7 +2,7 @@
 //!
 //! Data goes one way round: [`kernel`] samples → [`engine`] decides → [`daemon`] publishes through
 //! [`kernel`] → [`api`] and [`cli`] show. Only `kernel` touches maps, only `clock` reads a clock.
-//! [`metrics`] and [`web`] show it to other programs. [`simulation`] puts a model in the place of the kernel and of time.
+//! [`metrics`], [`web`] and [`telemetry`] show it to other programs. [`simulation`] puts a model in the place of the kernel and of time.
 
 pub mod api;
 pub mod cli;
@@ -20,5 +20,6 @@ pub mod recording;
 pub mod replay;
 pub mod simulation;
 mod stop;
+pub mod telemetry;
 mod verdict_row;
 pub mod web;

@@ -18,6 +18,8 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::telemetry::Points;
+
 use super::model::{
     Event, Explanation, Failure, Glance, Histograms, Overridden, Override, Reload, Reloaded, Status,
 };
@@ -31,6 +33,8 @@ pub enum Control {
     Glance(oneshot::Sender<Glance>),
     /// The text that Prometheus reads.
     Metrics(oneshot::Sender<Bytes>),
+    /// The metrics as a collector is sent them.
+    Points(oneshot::Sender<Points>),
     /// Whether this daemon is ready, or why not.
     Ready(oneshot::Sender<Result<(), String>>),
     /// What happened lately, and what happens from then on.

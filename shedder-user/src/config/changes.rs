@@ -32,6 +32,7 @@ impl Node {
             ("pin_dir", self.pin_dir != new.pin_dir),
             ("state_dir", self.state_dir != new.state_dir),
             ("listen", self.listen != new.listen),
+            ("otlp", self.otlp != new.otlp),
         ]
         .into_iter()
         .find_map(|(setting, differs)| differs.then_some(setting))
@@ -280,6 +281,7 @@ service = "db"
         assert_eq!(fixed("socket_group = \"adm\""), Some("socket_group"));
         assert_eq!(fixed("listen = \"127.0.0.1:9\""), Some("listen"));
         assert_eq!(fixed("state_dir = \"\""), Some("state_dir"));
+        assert_eq!(fixed("otlp = \"http://127.0.0.1:9\""), Some("otlp"));
         assert_eq!(fixed("tick = \"50ms\""), None);
     }
 }

@@ -1,5 +1,7 @@
 //! The shape of the file, before anything is checked but names and types.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -61,6 +63,14 @@ pub(super) struct Node {
     pub(super) state_dir: Option<Text>,
     /// How much of it is kept.
     pub(super) journal: Option<Journal>,
+    /// Where an OpenTelemetry collector takes spans and metrics: OTLP over HTTP, in protobuf; nowhere
+    /// without it. Takes a restart.
+    pub(super) otlp: Option<Text>,
+    /// Headers that go with every request to it. Takes a restart.
+    pub(super) otlp_headers: Option<BTreeMap<String, Text>>,
+    /// How often metrics are sent to it. Takes a restart.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h", "default" = "30s"))]
+    pub(super) otlp_interval: Option<Time>,
     /// Where links are pinned when started with --detach-on-exit=false. Takes a restart.
     #[schemars(extend("default" = "/sys/fs/bpf/shedder"))]
     pub(super) pin_dir: Option<String>,

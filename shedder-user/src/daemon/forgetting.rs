@@ -34,13 +34,26 @@ impl Daemon {
     /// Takes a cell's breaker and slot away.
     pub(super) fn forget(&mut self, id: CellId, why: &str, now: Monotonic) {
         let Self {
-            cells, kernel, engine, endings, journal, metrics, networks, taps, config, ..
+            cells,
+            kernel,
+            engine,
+            endings,
+            journal,
+            metrics,
+            networks,
+            taps,
+            telemetry,
+            config,
+            ..
         } = self;
         match cells.remove(kernel, engine, id, now) {
             Ok(Some(cell)) => {
                 endings.forget(id);
                 metrics.forget(&cell);
                 taps.forget(&cell, now);
+                if let Some(telemetry) = telemetry {
+                    telemetry.forget(config, &cell);
+                }
                 let network = cell.key.network;
                 if cells.iter().all(|other| other.key.network != network) {
                     networks.forget(network);

@@ -13,6 +13,7 @@ use shedder_common::counters::SlotCounters;
 use shedder_common::time::Monotonic;
 
 use super::cells::Cell;
+use super::telemetry::Telemetry;
 use super::{Daemon, report};
 use crate::api::model::InFlight;
 use crate::clock;
@@ -128,7 +129,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn snapshot(&self) -> Snapshot<'_> {
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
         let Self { config, metrics, guard, kernel, .. } = self;
         let callers = config.callers.iter().enumerate();
         let guarded = |caller| guard.iter().filter(|(_, owner, _)| *owner == caller).count();
@@ -147,6 +148,7 @@ impl Daemon {
             calls: metrics.calls,
             unlisted: self.cells.iter().filter(|cell| !cell.is_listed).count(),
             endpoints: self.endpoints(),
+            delivered: self.telemetry.as_ref().map(Telemetry::delivered),
             tallies: metrics
                 .tallies
                 .iter()

@@ -16,6 +16,7 @@ impl Daemon {
             Control::Status(answer) => drop(answer.send(report::status(self))),
             Control::Glance(answer) => drop(answer.send(self.glance())),
             Control::Metrics(answer) => drop(answer.send(self.metrics_page())),
+            Control::Points(answer) => drop(answer.send(self.points())),
             Control::Ready(answer) => drop(answer.send(self.readiness())),
             Control::Events(answer) => drop(answer.send(self.journal.follow())),
             Control::Explain(Subject::Endpoint(endpoint), answer) => {

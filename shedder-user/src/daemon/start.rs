@@ -105,6 +105,7 @@ impl Daemon {
             journal,
             metrics: Metrics::new(&config, started),
             listen: None,
+            telemetry: None,
             jiffies_per_second,
             verdicts_until: clock::now(),
             networks: Networks::default(),

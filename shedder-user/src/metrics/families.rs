@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 27] = [
+static OTHERS: [&Family; 30] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -63,6 +63,9 @@ static OTHERS: [&Family; 27] = [
     &JOURNAL,
     &JOURNAL_ERRORS,
     &UNLISTED,
+    &OTLP_SENT,
+    &OTLP_DROPPED,
+    &OTLP_QUEUED,
     &STATES,
     &CALLS,
     &ALL_RECOVERIES,
@@ -129,6 +132,18 @@ pub(super) static UNLISTED: Family = gauge(
     "",
     "Endpoints without series of their own: beyond metrics_endpoints, they are added up under endpoint=\"other\".",
 );
+pub(super) static OTLP_SENT: Family = counter(
+    "shedder_otlp_sent_total",
+    "signal",
+    "Spans and data points (points) a collector has taken; only with otlp in the policy file, as the next two.",
+);
+pub(super) static OTLP_DROPPED: Family = counter(
+    "shedder_otlp_dropped_total",
+    "signal, reason",
+    "Spans and data points dropped: too many to keep (full), refused by the collector for good (refused), not taken in time (late; the next points tell what these would have).",
+);
+pub(super) static OTLP_QUEUED: Family =
+    gauge("shedder_otlp_queued_spans", "", "Spans that wait for the collector to take them.");
 pub(super) static STATES: Family =
     gauge("circuit_breaker_state", "state", "Breakers by state, on the whole node.");
 pub(super) static CALLS: Family = counter(

@@ -65,6 +65,12 @@ impl Histogram {
         })
     }
 
+    /// The bounds, and for each how many durations lay between it and the one before it; last, how many
+    /// lay above all.
+    pub fn buckets(&self) -> (&'static [f64], &[u64]) {
+        (self.bounds, &self.counts)
+    }
+
     /// How many durations there were.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

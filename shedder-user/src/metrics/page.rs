@@ -8,9 +8,10 @@ use std::time::Duration;
 use shedder_common::counters::{NodeRow, SlotCounters};
 
 use super::families::{self as family, COUNTED, FAILURES, Family};
+use super::form::{Form, Labels};
 use super::tally::add;
-use super::text::{Labels, Text};
-use super::{Calls, Histogram, OTHER, Tally};
+use super::text::Text;
+use super::{Calls, Delivered, Histogram, OTHER, Tally};
 use crate::engine::State;
 
 /// Everything the text tells.
@@ -42,6 +43,8 @@ pub struct Snapshot<'a> {
     pub unlisted: usize,
     /// Those with series of their own, and the others as one for each caller and service.
     pub endpoints: Vec<Endpoint<'a>>,
+    /// What became of spans and data points, where there is a collector for them.
+    pub delivered: Option<Delivered>,
     /// Caller, service, and what was counted over all of their endpoints.
     pub tallies: Vec<(&'a str, &'a str, &'a Tally)>,
 }
@@ -109,7 +112,7 @@ impl<'a> Endpoint<'a> {
         };
     }
 
-    fn labels(&self) -> Labels {
+    fn labels(&self) -> Labels<'_> {
         let labels = pair(self.caller, self.service).and("endpoint", &self.at);
         self.network.map_or_else(|| labels.clone(), |network| labels.and("network", network))
     }
@@ -118,14 +121,21 @@ impl<'a> Endpoint<'a> {
 /// The text of all families.
 pub fn page(snapshot: &Snapshot<'_>) -> String {
     let mut text = Text::default();
-    node(&mut text, snapshot);
-    breakers(&mut text, snapshot);
+    tell(snapshot, &mut text);
+    text.finish()
+}
+
+/// Tells all families.
+pub fn tell(snapshot: &Snapshot<'_>, form: &mut impl Form) {
+    node(form, snapshot);
+    delivery(form, snapshot);
+    breakers(form, snapshot);
     let endpoints: Vec<_> = snapshot.endpoints.iter().map(|it| (it.labels(), it)).collect();
-    by_endpoint(&mut text, &endpoints);
-    failures(&mut text, snapshot);
-    by_service(&mut text, snapshot);
+    by_endpoint(form, &endpoints);
+    failures(form, snapshot);
+    by_service(form, snapshot);
     for counted in &COUNTED {
-        let mut series = text.family(&counted.family);
+        let series = form.family(&counted.family);
         for (labels, endpoint) in &endpoints {
             for (case, count) in counted.cases {
                 let count = count(&endpoint.counters);
@@ -137,53 +147,82 @@ pub fn page(snapshot: &Snapshot<'_>) -> String {
             }
         }
     }
-    text.finish()
 }
 
-fn node(text: &mut Text, snapshot: &Snapshot<'_>) {
+fn node(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let Snapshot { node, slots, .. } = snapshot;
     let none = Labels::default();
-    let labelled = |text: &mut Text, family: &Family, label, values: &[(&str, u64)]| {
-        let mut series = text.family(family);
-        for (case, value) in values {
-            series.put(&Labels::default().and(label, case), value);
-        }
-    };
-    labelled(text, &family::BUILD_INFO, "version", &[(snapshot.version, 1)]);
-    text.family(&family::START_TIME).put(&none, snapshot.started);
-    text.family(&family::RESIDENT).put(&none, snapshot.resident);
-    let mut series = text.family(&family::CGROUPS);
+    labelled(form, &family::BUILD_INFO, "version", &[(snapshot.version, 1)]);
+    form.family(&family::START_TIME).put(&none, snapshot.started);
+    form.family(&family::RESIDENT).put(&none, snapshot.resident);
+    let series = form.family(&family::CGROUPS);
     for (caller, count) in &snapshot.cgroups {
-        series.put(&none.and("caller", caller), count);
+        series.put(&none.and("caller", caller), *count);
     }
-    labelled(text, &family::MAP_ENTRIES, "map", &[("slots", slots.0.into())]);
-    labelled(text, &family::MAP_CAPACITY, "map", &[("slots", slots.1.into())]);
+    labelled(form, &family::MAP_ENTRIES, "map", &[("slots", slots.0.into())]);
+    labelled(form, &family::MAP_CAPACITY, "map", &[("slots", slots.1.into())]);
     let dropped = [("lost", node.events_lost), ("undecodable", snapshot.undecodable)];
-    labelled(text, &family::EVENTS_DROPPED, "reason", &dropped);
-    text.family(&family::UNTAGGED).put(&none, node.untagged);
+    labelled(form, &family::EVENTS_DROPPED, "reason", &dropped);
+    form.family(&family::UNTAGGED).put(&none, node.untagged);
     let failed = [
         ("redirect", node.redirects_failed),
         ("hold", node.holds_failed),
         ("hold_limit", node.holds_over),
     ];
-    labelled(text, &family::ACTIONS_FAILED, "action", &failed);
-    text.family(&family::HELD).put(&none, node.held);
-    text.family(&family::VERDICT_AGE).put(&none, snapshot.verdict_age.as_secs_f64());
-    text.family(&family::EVAL_OVERRUN).put(&none, snapshot.overruns);
+    labelled(form, &family::ACTIONS_FAILED, "action", &failed);
+    form.family(&family::HELD).put(&none, node.held);
+    form.family(&family::VERDICT_AGE).put(&none, snapshot.verdict_age.as_secs_f64());
+    form.family(&family::EVAL_OVERRUN).put(&none, snapshot.overruns);
     let JournalCounts { written, lost, errors } = snapshot.journal;
-    labelled(text, &family::JOURNAL, "outcome", &[("written", written), ("lost", lost)]);
-    text.family(&family::JOURNAL_ERRORS).put(&none, errors);
-    text.family(&family::UNLISTED).put(&none, snapshot.unlisted);
+    labelled(form, &family::JOURNAL, "outcome", &[("written", written), ("lost", lost)]);
+    form.family(&family::JOURNAL_ERRORS).put(&none, errors);
+    form.family(&family::UNLISTED).put(&none, snapshot.unlisted);
 }
 
-fn breakers(text: &mut Text, snapshot: &Snapshot<'_>) {
+/// A family with one label.
+fn labelled(
+    form: &mut impl Form,
+    family: &'static Family,
+    label: &'static str,
+    values: &[(&str, u64)],
+) {
+    let series = form.family(family);
+    for (case, value) in values {
+        series.put(&Labels::default().and(label, case), *value);
+    }
+}
+
+/// What became of spans and data points.
+fn delivery(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let none = Labels::default();
-    let mut series = text.family(&family::STATES);
+    let signals = || {
+        let delivered = snapshot.delivered.iter();
+        delivered.flat_map(|it| [("spans", it.spans), ("points", it.points)])
+    };
+    let series = form.family(&family::OTLP_SENT);
+    for (signal, it) in signals() {
+        series.put(&none.and("signal", signal), it.taken);
+    }
+    let series = form.family(&family::OTLP_DROPPED);
+    for (signal, it) in signals() {
+        for (reason, count) in [("full", it.full), ("refused", it.refused), ("late", it.late)] {
+            series.put(&none.and("signal", signal).and("reason", reason), count);
+        }
+    }
+    let series = form.family(&family::OTLP_QUEUED);
+    if let Some(delivered) = snapshot.delivered {
+        series.put(&none, delivered.queued);
+    }
+}
+
+fn breakers(form: &mut impl Form, snapshot: &Snapshot<'_>) {
+    let none = Labels::default();
+    let series = form.family(&family::STATES);
     for state in State::ALL {
         let breakers: u64 = snapshot.endpoints.iter().map(|it| it.states[state as usize]).sum();
         series.put(&none.and("state", state.name()), breakers);
     }
-    let mut series = text.family(&family::CALLS);
+    let series = form.family(&family::CALLS);
     for (outcome, state, count) in snapshot.calls.iter() {
         series.put(&none.and("outcome", outcome).and("state", state.name()), count);
     }
@@ -191,24 +230,24 @@ fn breakers(text: &mut Text, snapshot: &Snapshot<'_>) {
     for (_, _, tally) in &snapshot.tallies {
         all.merge(&tally.recovery);
     }
-    text.family(&family::ALL_RECOVERIES).put_histogram(&none, &all);
+    form.family(&family::ALL_RECOVERIES).put_histogram(&none, &all);
 }
 
-fn by_endpoint(text: &mut Text, endpoints: &[(Labels, &Endpoint<'_>)]) {
-    let mut series = text.family(&family::BREAKER_STATE);
+fn by_endpoint(form: &mut impl Form, endpoints: &[(Labels<'_>, &Endpoint<'_>)]) {
+    let series = form.family(&family::BREAKER_STATE);
     for (labels, endpoint) in endpoints {
         for state in State::ALL {
             series.put(&labels.and("state", state.name()), endpoint.states[state as usize]);
         }
     }
-    let mut series = text.family(&family::IN_FLIGHT);
+    let series = form.family(&family::IN_FLIGHT);
     for (labels, endpoint) in endpoints {
         let kinds = ["connecting", "waiting", "stalled", "connections"];
         for (kind, count) in kinds.into_iter().zip(endpoint.in_flight) {
             series.put(&labels.and("kind", kind), count);
         }
     }
-    let mut series = text.family(&family::PORTS);
+    let series = form.family(&family::PORTS);
     for (labels, endpoint) in endpoints {
         if let Some(usage) = endpoint.port_usage {
             series.put(labels, usage);
@@ -217,7 +256,7 @@ fn by_endpoint(text: &mut Text, endpoints: &[(Labels, &Endpoint<'_>)]) {
 }
 
 /// Over everything that has or had counters, so that the sums only grow.
-fn failures(text: &mut Text, snapshot: &Snapshot<'_>) {
+fn failures(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let mut sums: BTreeMap<&str, SlotCounters> = BTreeMap::new();
     for endpoint in &snapshot.endpoints {
         add(sums.entry(endpoint.service).or_insert(SlotCounters::CLEAR), &endpoint.counters);
@@ -225,7 +264,7 @@ fn failures(text: &mut Text, snapshot: &Snapshot<'_>) {
     for (_, service, tally) in &snapshot.tallies {
         add(sums.entry(service).or_insert(SlotCounters::CLEAR), &tally.forgotten);
     }
-    let mut series = text.family(&family::FAILURES_BY_CLASS);
+    let series = form.family(&family::FAILURES_BY_CLASS);
     for (service, counters) in &sums {
         let labels = Labels::default().and("service", service);
         for (class, count) in FAILURES {
@@ -234,28 +273,28 @@ fn failures(text: &mut Text, snapshot: &Snapshot<'_>) {
     }
 }
 
-fn by_service(text: &mut Text, snapshot: &Snapshot<'_>) {
-    let mut series = text.family(&family::TRANSITIONS);
+fn by_service(form: &mut impl Form, snapshot: &Snapshot<'_>) {
+    let series = form.family(&family::TRANSITIONS);
     for (caller, service, tally) in &snapshot.tallies {
         for (state, count) in State::ALL.into_iter().zip(tally.transitions) {
             series.put(&pair(caller, service).and("to", state.name()), count);
         }
     }
-    let histograms: [(&Family, OfTally); 4] = [
+    let histograms: [(&'static Family, OfTally); 4] = [
         (&family::RECOVERY, |tally| &tally.recovery),
         (&family::CONNECT, |tally| &tally.connect),
         (&family::RESPONSE, |tally| &tally.response),
         (&family::RTT, |tally| &tally.rtt),
     ];
     for (family, histogram) in histograms {
-        let mut series = text.family(family);
+        let series = form.family(family);
         for (caller, service, tally) in &snapshot.tallies {
             series.put_histogram(&pair(caller, service), histogram(tally));
         }
     }
 }
 
-fn pair(caller: &str, service: &str) -> Labels {
+fn pair<'a>(caller: &'a str, service: &'a str) -> Labels<'a> {
     Labels::default().and("caller", caller).and("service", service)
 }
 

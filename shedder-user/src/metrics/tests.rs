@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytemuck::Zeroable as _;
 use shedder_common::counters::{NodeRow, SlotCounters};
@@ -34,6 +34,7 @@ fn snapshot(tally: &Tally) -> Snapshot<'_> {
         calls: Calls::default(),
         unlisted: 2,
         endpoints: vec![own, other],
+        delivered: Some(Delivered::default()),
         tallies: vec![("web", "db", tally)],
     }
 }
@@ -119,6 +120,20 @@ fn those_without_series_of_their_own_are_added_up() {
     ] {
         assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
     }
+}
+
+/// A collector is sent the same series with the same values.
+#[test]
+fn the_points_are_the_text() {
+    let tally = tally();
+    let snapshot = snapshot(&tally);
+    let text = page(&snapshot);
+    let lines: BTreeSet<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let points = crate::telemetry::points(&snapshot, UNIX_EPOCH).as_lines();
+    let written: BTreeSet<&str> = points.iter().map(String::as_str).collect();
+    assert_eq!(written.difference(&lines).collect::<Vec<_>>(), Vec::<&&str>::new());
+    let of_bounds = lines.iter().filter(|line| line.contains("_bucket{")).count();
+    assert_eq!((written.len(), points.len()), (lines.len() - of_bounds, points.len()));
 }
 
 /// `docs/metrics.md` lists what there is.

@@ -2,75 +2,74 @@
 //!
 //! Invariant: every line is well-formed, whatever names the policy file gives.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
+use super::form::{Form, Labels, Value};
 use super::{Family, Histogram};
 
 /// A text in the making.
 #[derive(Debug, Default)]
-pub(super) struct Text(String);
-
-/// Labels in braces, without them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Labels(String);
-
-/// Where the series of one family go.
-#[derive(Debug)]
-pub(super) struct Series<'text> {
+pub(super) struct Text {
+    text: String,
+    /// The family whose series come.
     name: &'static str,
-    text: &'text mut String,
 }
 
 impl Text {
-    /// Begins a family; all its series follow.
-    pub(super) fn family(&mut self, family: &Family) -> Series<'_> {
-        let Family { name, kind, help, .. } = family;
-        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()));
-        Series { name: family.name, text: &mut self.0 }
-    }
-
     pub(super) fn finish(self) -> String {
-        self.0
+        self.text
     }
 
-    fn push(&mut self, line: impl Display) {
-        write!(self.0, "{line}").expect("to a string");
-    }
-}
-
-impl Series<'_> {
-    /// One series and its value.
-    pub(super) fn put(&mut self, labels: &Labels, value: impl Display) {
-        self.line("", labels, value);
-    }
-
-    /// All series of a histogram.
-    pub(super) fn put_histogram(&mut self, labels: &Labels, histogram: &Histogram) {
-        for (bound, count) in histogram.cumulative() {
-            self.line("_bucket", &labels.and("le", &bound.to_string()), count);
-        }
-        self.line("_bucket", &labels.and("le", "+Inf"), histogram.count());
-        self.line("_sum", labels, histogram.sum());
-        self.line("_count", labels, histogram.count());
-    }
-
-    fn line(&mut self, suffix: &str, labels: &Labels, value: impl Display) {
+    fn line(&mut self, suffix: &str, labels: &str, value: impl Display) {
         let name = self.name;
-        let labels = if labels.0.is_empty() { String::new() } else { format!("{{{}}}", labels.0) };
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
         writeln!(self.text, "{name}{suffix}{labels} {value}").expect("to a string");
     }
 }
 
-impl Labels {
-    /// These labels and one more.
-    pub(super) fn and(&self, name: &str, value: &str) -> Self {
-        let comma = if self.0.is_empty() { "" } else { "," };
-        Self(format!("{}{comma}{name}=\"{}\"", self.0, escaped(value)))
+impl Form for Text {
+    fn family(&mut self, family: &'static Family) -> &mut Self {
+        let Family { name, kind, help, .. } = family;
+        let kind = kind.name();
+        write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect("to a string");
+        self.name = name;
+        self
+    }
+
+    fn put(&mut self, labels: &Labels<'_>, value: impl Into<Value>) {
+        self.line("", &written(labels), value.into());
+    }
+
+    fn put_histogram(&mut self, labels: &Labels<'_>, histogram: &Histogram) {
+        let written = written(labels);
+        let comma = if written.is_empty() { "" } else { "," };
+        for (bound, count) in histogram.cumulative() {
+            self.line("_bucket", &format!("{written}{comma}le=\"{bound}\""), count);
+        }
+        self.line("_bucket", &format!("{written}{comma}le=\"+Inf\""), histogram.count());
+        self.line("_sum", &written, histogram.sum());
+        self.line("_count", &written, histogram.count());
     }
 }
 
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+/// Labels as they stand between braces.
+fn written(labels: &Labels<'_>) -> String {
+    let mut text = String::new();
+    for (name, value) in labels.iter() {
+        let comma = if text.is_empty() { "" } else { "," };
+        write!(text, "{comma}{name}=\"{}\"", escaped(value)).expect("to a string");
+    }
+    text
+}
+
+/// Most names need nothing, and there are many.
+fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(value);
+    }
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]
@@ -81,15 +80,16 @@ mod tests {
     #[test]
     fn any_name_fits_in_a_label() {
         let labels = Labels::default().and("a", "1").and("b", "back\\slash \"quote\"\nline");
-        assert_eq!(labels.0, r#"a="1",b="back\\slash \"quote\"\nline""#);
+        assert_eq!(written(&labels), r#"a="1",b="back\\slash \"quote\"\nline""#);
     }
 
     #[test]
     fn a_family_is_its_head_and_its_series() {
-        let family = Family { name: "a_total", kind: Kind::Counter, labels: "b", help: "What." };
+        static FAMILY: Family =
+            Family { name: "a_total", kind: Kind::Counter, labels: "b", help: "What." };
         let mut text = Text::default();
-        let mut series = text.family(&family);
-        series.put(&Labels::default(), 1);
+        let series = text.family(&FAMILY);
+        series.put(&Labels::default(), 1_u64);
         series.put(&Labels::default().and("b", "c"), 0.5);
         assert_eq!(
             text.finish(),

@@ -9,9 +9,18 @@ fn the_annotated_file_shows_the_defaults() {
     let shown = Config::parse("config/shedder.toml", ANNOTATED).expect("it is good");
     // Everything commented out, but for what has no default, switched on.
     let without_default = |line: &str| {
-        ["#socket_group", "#listen ", "#unit", "#fallback", "#protocol", "#errors", "#target"]
-            .iter()
-            .any(|start| line.starts_with(start))
+        [
+            "#socket_group",
+            "#listen ",
+            "#otlp",
+            "#unit",
+            "#fallback",
+            "#protocol",
+            "#errors",
+            "#target",
+        ]
+        .iter()
+        .any(|start| line.starts_with(start))
             || line.starts_with("#trip.")
                 && !line.starts_with("#trip.consecutive")
                 && !line.starts_with("#trip.failure_share")

@@ -1,5 +1,6 @@
 //! Settings of the daemon: every one in its range.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::super::error::Complaint;
 use super::super::file;
 use super::super::value::{At, Text, Time, permille};
-use super::super::{JournalLimits, Node};
+use super::super::{JournalLimits, Node, Otlp};
 use crate::engine::NodeRules;
 
 /// What the file says over what holds without it.
@@ -28,6 +29,9 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
         metrics_endpoints,
         state_dir,
         journal,
+        otlp,
+        otlp_headers,
+        otlp_interval,
         pin_dir,
         rescan,
         watch,
@@ -69,6 +73,7 @@ pub(super) fn node(file: file::Node) -> Result<Node, Complaint> {
             None => default.state_dir,
         },
         journal: journal_limits(&journal.unwrap_or_default(), default.journal)?,
+        otlp: collector(otlp, otlp_headers, otlp_interval)?,
         pin_dir: pin_dir.map_or(default.pin_dir, PathBuf::from),
         rescan,
         watch: watch.unwrap_or(default.watch),
@@ -116,6 +121,26 @@ fn journal_limits(
         max_kib: number("journal.max_kib", max_kib.clone(), default.max_kib, size)?,
         files: number("journal.files", files.clone(), default.files, 1..=100)?,
     })
+}
+
+/// The collector, and what belongs to it.
+fn collector(
+    url: Option<Text>,
+    headers: Option<BTreeMap<String, Text>>,
+    interval: Option<Time>,
+) -> Result<Option<Otlp>, Complaint> {
+    let second = Duration::from_secs(1);
+    let period = within("otlp_interval", interval, 30 * second, second, 3600 * second)?;
+    let Some(url) = url else {
+        let lone = headers.and_then(|headers| headers.into_values().next());
+        return match lone {
+            Some(value) => Err(value.complaint(
+                "otlp_headers without otlp: write otlp = \"http://127.0.0.1:4318\" too",
+            )),
+            None => Ok(None),
+        };
+    };
+    Otlp::of(&url, headers.unwrap_or_default(), period).map(Some)
 }
 
 fn node_rules(brakes: file::Brakes, default: &NodeRules) -> Result<NodeRules, Complaint> {

@@ -13,11 +13,13 @@ use crate::daemon::report;
 use crate::engine::{Mode, Notice, Transition};
 
 impl Journal {
+    /// `trace` is the id of the span this belongs to, where a collector is sent one.
     pub(in crate::daemon) fn transition(
         &mut self,
         config: &Config,
         cell: &Cell,
         transition: &Transition,
+        trace: Option<&str>,
     ) {
         let name = report::name(config, cell);
         let change = &transition.change;
@@ -35,6 +37,7 @@ impl Journal {
             cause,
             level = change.level,
             observe,
+            trace.id = trace,
             "transition"
         );
         let only = if observe { " (only observed)" } else { "" };
