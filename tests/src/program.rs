@@ -22,6 +22,17 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
     )
 }
 
+/// A tool on `PATH`, or in this directory among those that `cargo xtask setup` unpacks.
+pub(crate) fn find_tool(name: &str, directory: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let executable = env::current_exe().context("cannot find the current executable")?;
+    let unpacked = executable.ancestors().map(|above| above.join("tools").join(directory));
+    let mut directories = env::split_paths(&path).chain(unpacked);
+    directories
+        .find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
+        .with_context(|| format!("there is no {name}: run `cargo xtask setup`"))
+}
+
 /// Fails with what the machine lacks and what to do about it.
 pub(crate) fn check_needs() -> Result<()> {
     ensure!(

@@ -2,7 +2,6 @@
 //!
 //! Invariant: each has a directory and a port of its own, and has ended when its value is dropped.
 
-use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -16,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clock::now;
+use crate::program;
 use crate::web;
 
 /// A running Prometheus.
@@ -120,16 +120,8 @@ pub fn promtool(arguments: &[&str], input: &str) -> Result<Output> {
     Ok(process.wait_with_output()?)
 }
 
-/// On `PATH`, or where `cargo xtask setup` puts it.
 fn find(program: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let executable = env::current_exe()?;
-    let unpacked =
-        executable.ancestors().map(|directory| directory.join("tools/prometheus/usr/bin"));
-    let mut directories = env::split_paths(&path).chain(unpacked);
-    directories
-        .find_map(|directory| Some(directory.join(program)).filter(|file| file.is_file()))
-        .with_context(|| format!("there is no {program}: run `cargo xtask setup`"))
+    program::find_tool(program, "prometheus/usr/bin")
 }
 
 fn listening_on(log: &str) -> Option<SocketAddr> {

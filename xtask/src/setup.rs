@@ -8,6 +8,7 @@ mod chromium;
 mod clippy;
 mod debian;
 mod prometheus;
+mod rotel;
 mod rust_src;
 mod test_tools;
 

@@ -34,6 +34,7 @@ mod limits;
 mod measures;
 mod metrics;
 mod networks;
+mod otlp;
 mod pages;
 mod ports;
 mod prometheus;

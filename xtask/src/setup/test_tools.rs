@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 
-use super::{chromium, debian, prometheus};
+use super::{chromium, debian, prometheus, rotel};
 use crate::process;
 use crate::step::{Change, Done, Report};
 
@@ -12,7 +12,7 @@ use crate::step::{Change, Done, Report};
 pub(crate) fn ensure(report: Report) -> Result<()> {
     let tools = TOOLS.iter().map(|tool| report.step(tool.program, || ensure_tool(tool)));
     let problems: Vec<String> = tools
-        .chain([prometheus::ensure(report), chromium::ensure(report)])
+        .chain([prometheus::ensure(report), chromium::ensure(report), rotel::ensure(report)])
         .filter_map(Result::err)
         .map(|error| format!("{error:#}"))
         .collect();
