@@ -41,8 +41,7 @@ pub(crate) fn build_all(profile: Profile) -> Result<()> {
     if profile == Profile::Release {
         command.arg("--release");
     }
-    process::run(command.args(["--package", "shedder-user", "--package", "shedder-tests"]))
-        .context("the daemon and the lab do not build")
+    process::run(command.args(PACKAGES)).context("the daemon and the lab do not build")
 }
 
 /// Build everything in release and become one of the lab's programs.
@@ -56,3 +55,6 @@ pub(crate) fn build_and_become(program: &str, args: &[OsString]) -> Result<()> {
     );
     process::become_program(Command::new(path).args(args))
 }
+
+/// The daemon and the lab, as cargo is told of them.
+pub(crate) const PACKAGES: [&str; 4] = ["--package", "shedder-user", "--package", "shedder-tests"];

@@ -20,6 +20,7 @@ mod step;
 mod test;
 mod tidy;
 mod toolchain;
+mod vm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -92,6 +93,18 @@ enum Chore {
         #[arg(long)]
         write: bool,
     },
+    /// Boot Debian's Linux 6.1 and 6.12 in qemu, which needs no KVM, and run the kernel tests there.
+    Vm {
+        /// Only this kernel.
+        #[arg(long, value_enum)]
+        kernel: Option<vm::Series>,
+        /// Only a few tests: one for each thing a kernel may do differently.
+        #[arg(long)]
+        short: bool,
+        /// Names of tests, and arguments for the test program, such as `-- trips:: --nocapture`.
+        #[arg(last = true)]
+        test_args: Vec<String>,
+    },
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
@@ -108,6 +121,7 @@ fn main() -> ExitCode {
         Chore::Budget { args } => budget::run(&args),
         Chore::Soak { args } => soak::run(&args),
         Chore::Docs { write } => docs::run(write),
+        Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
         Chore::Lint => lint::run(),
         Chore::Tidy => tidy::run(),
     };
@@ -132,4 +146,5 @@ Examples:
   cargo xtask budget                whether the BPF programs keep to their ceilings
   cargo xtask soak                  ten minutes of random faults, and whether every promise held
   cargo xtask docs                  the book, in target/book
+  cargo xtask vm --short            a few kernel tests on Linux 6.1 and 6.12
   cargo xtask bench --help          what else can be measured";

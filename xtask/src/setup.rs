@@ -6,7 +6,7 @@
 mod bpf_linker;
 mod chromium;
 mod clippy;
-mod debian;
+pub(crate) mod debian;
 mod prometheus;
 mod rotel;
 mod rust_src;

@@ -30,8 +30,17 @@ pub(super) fn install(packages: &[&str], progress: &str) -> Result<()> {
         .with_context(|| format!("see what `apt-get install {}` says", packages.join(" ")))
 }
 
+/// Unpack one package below a directory, installing nothing.
+pub(crate) fn unpack(package: &str, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let file = download(package, directory)?;
+    process::run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(directory))?;
+    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+}
+
 /// Download one package into a directory without installing it; the file.
-pub(super) fn download(package: &str, directory: &Path) -> Result<PathBuf> {
+fn download(package: &str, directory: &Path) -> Result<PathBuf> {
     ensure!(process::find("apt-get").is_some(), "not installed (no Debian)");
     // What an interrupted download left would be taken for it.
     for old in packages_in(directory) {
@@ -72,13 +81,13 @@ pub(super) fn download_with_missing(package: &str, directory: &Path) -> Result<V
 }
 
 /// Refresh the lists of packages.
-pub(super) fn update() -> Result<()> {
+pub(crate) fn update() -> Result<()> {
     step::announce("refreshing the lists of packages");
     process::run(apt_get().args(["update", "-qq"]))
 }
 
 /// The version that would be installed, according to the lists here.
-pub(super) fn candidate(package: &str) -> Option<String> {
+pub(crate) fn candidate(package: &str) -> Option<String> {
     let policy =
         process::capture(Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C"))
             .ok()?;

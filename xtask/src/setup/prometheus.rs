@@ -3,9 +3,7 @@
 //! Invariant: nothing is installed and no service started: Debian's package is unpacked in the target
 //! directory. apt checks what it downloads by the signed lists of the distribution.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -48,13 +46,8 @@ fn find() -> Option<String> {
 
 fn unpack() -> Result<()> {
     let directory = directory();
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
     step::announce("unpacking Debian's prometheus: about 20 megabytes");
-    let package = debian::download("prometheus", &directory)?;
-    let mut command = Command::new("dpkg-deb");
-    process::run(command.arg("--extract").args([&package, &directory]))?;
-    fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;
+    debian::unpack("prometheus", &directory)?;
     ensure!(directory.join("usr/bin").is_dir(), "the package has no usr/bin");
     Ok(())
 }

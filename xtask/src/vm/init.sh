@@ -1,0 +1,31 @@
+#!/bin/busybox sh
+# The first and only program of a guest: mounts what a machine has, says what this kernel can do,
+# runs the tests and turns the machine off. What it says after the mounts goes to the second serial line.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 NO_COLOR=1 RUST_BACKTRACE=0
+/bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /run /root /usr/bin
+/bin/busybox --install -s /bin
+ln -s /bin/modprobe /sbin/modprobe
+chmod 1777 /tmp
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf
+mount -t tracefs tracefs /sys/kernel/tracing
+exec >/dev/ttyS1 2>&1
+ip link set lo up
+
+. /paths
+"$daemon" doctor
+set --
+while read -r argument; do
+    set -- "$@" "$argument"
+done </arguments
+cd "$directory"
+"$tests" "$@"
+echo "guest: the tests ended with $?"
+poweroff -f
