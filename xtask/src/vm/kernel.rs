@@ -40,6 +40,8 @@ impl Series {
 /// A kernel on disk.
 #[derive(Debug)]
 pub(super) struct Kernel {
+    /// Its series: `6.12`.
+    pub(super) number: &'static str,
     /// What `uname -r` says in the guest.
     pub(super) release: String,
     /// What the boot loader loads.
@@ -52,20 +54,21 @@ pub(super) struct Kernel {
 pub(super) fn ensure(series: Series, directory: &Path, busybox: &Path) -> Result<Kernel> {
     let number = series.number();
     let directory = directory.join(format!("linux-{number}"));
-    if let Some(kernel) = find(&directory)? {
+    if let Some(kernel) = find(number, &directory)? {
         return Ok(kernel);
     }
     step::announce(&format!("unpacking Debian's Linux {number}: about 30 megabytes"));
     unpack_newest(number, &directory)?;
     prepare_modules(&directory, busybox)?;
-    let kernel = find(&directory)?;
+    let kernel = find(number, &directory)?;
     kernel.with_context(|| format!("the package brought no kernel to {}", directory.display()))
 }
 
 /// The kernel there, if it was unpacked to the end.
-fn find(directory: &Path) -> Result<Option<Kernel>> {
+fn find(number: &'static str, directory: &Path) -> Result<Option<Kernel>> {
     Ok(release_in(directory)?.and_then(|release| {
         let kernel = Kernel {
+            number,
             program: directory.join(format!("boot/vmlinuz-{release}")),
             modules: directory.join("lib/modules").join(&release),
             release,
