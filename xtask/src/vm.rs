@@ -62,7 +62,7 @@ pub(crate) fn run(series: Option<Series>, short: bool, arguments: &[String]) -> 
         let (colour, tag) = if passed { (GREEN, "passed") } else { (RED, "FAILED") };
         let text = outcome.as_ref().map_or_else(|error| format!("{error:#}"), Outcome::to_string);
         step::tagged(colour, tag, &format!("Linux {release}: {text}  {}", step::seconds(*took)));
-        for name in outcome.iter().flat_map(Outcome::failed) {
+        for name in outcome.iter().flat_map(Outcome::names_of_failed) {
             step::plain(&format!("         {name}"));
         }
         good &= passed;

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The first and only program of a guest: mounts what a machine has, says what this kernel can do,
-# runs the tests and turns the machine off. What it says after the mounts goes to the second serial line.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 NO_COLOR=1 RUST_BACKTRACE=0
+# runs the tests and turns the machine off. The second serial line is for what they say.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NO_COLOR=1 RUST_BACKTRACE=0
 /bin/busybox mkdir -p /bin /sbin /proc /sys /dev /tmp /run /root /usr/bin
 /bin/busybox --install -s /bin
 ln -s /bin/modprobe /sbin/modprobe
@@ -26,6 +26,7 @@ while read -r argument; do
     set -- "$@" "$argument"
 done </arguments
 cd "$directory"
-"$tests" "$@"
+# What the tests' children say would tear the lines of the tests apart.
+"$tests" "$@" 2>/dev/ttyS0
 echo "guest: the tests ended with $?"
 poweroff -f

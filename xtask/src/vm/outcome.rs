@@ -8,8 +8,9 @@ use std::fmt;
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     passed: usize,
+    failed: usize,
     not_run: usize,
-    failed: Vec<String>,
+    names_of_failed: Vec<String>,
     /// The exit status of the test program.
     status: Option<i32>,
 }
@@ -20,15 +21,13 @@ impl Outcome {
         if let Some(status) = line.strip_prefix(ENDED) {
             self.status = status.trim().parse().ok();
         } else if let Some(summary) = line.strip_prefix("test result:") {
-            self.not_run = not_run(summary);
-        } else if let Some((name, result)) =
-            line.strip_prefix("test ").and_then(|test| test.split_once(" ... "))
+            self.passed = count(summary, "passed");
+            self.failed = count(summary, "failed");
+            self.not_run = count(summary, "ignored") + count(summary, "filtered");
+        } else if let Some(test) = line.strip_prefix("test ")
+            && let Some(name) = test.strip_suffix(" ... FAILED")
         {
-            match result {
-                "ok" => self.passed += 1,
-                "FAILED" => self.failed.push(name.to_owned()),
-                _ => {}
-            }
+            self.names_of_failed.push(name.to_owned());
         }
     }
 
@@ -39,27 +38,27 @@ impl Outcome {
 
     /// Whether all that ran passed.
     pub(super) fn is_good(&self) -> bool {
-        self.status == Some(0) && self.failed.is_empty() && self.passed > 0
+        self.status == Some(0) && self.failed == 0 && self.passed > 0
     }
 
     /// The names of the tests that failed.
-    pub(super) fn failed(&self) -> &[String] {
-        &self.failed
+    pub(super) fn names_of_failed(&self) -> &[String] {
+        &self.names_of_failed
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { passed, not_run, failed, .. } = self;
-        write!(formatter, "{passed} passed, {} failed, {not_run} not run", failed.len())
+        write!(formatter, "{passed} passed, {failed} failed, {not_run} not run")
     }
 }
 
-/// Ignored ones and those that no filter let through.
-fn not_run(summary: &str) -> usize {
-    let count = |part: &str| part.split_whitespace().next()?.parse::<usize>().ok();
-    let parts = summary.split(';').filter(|part| part.contains("ignored") || part.contains("out"));
-    parts.filter_map(count).sum()
+/// The number before a word of a summary: `3 passed; 1 failed; 0 ignored; 193 filtered out`.
+fn count(summary: &str, what: &str) -> usize {
+    let words: Vec<&str> = summary.split([' ', ';', '.']).filter(|it| !it.is_empty()).collect();
+    let before = words.windows(2).find(|pair| pair[1] == what).map(|pair| pair[0].parse());
+    before.and_then(Result::ok).unwrap_or_default()
 }
 
 const ENDED: &str = "guest: the tests ended with ";
@@ -84,7 +83,7 @@ mod tests {
         outcome.read("guest: the tests ended with 101");
         assert!(outcome.is_whole() && !outcome.is_good());
         assert_eq!(outcome.to_string(), "1 passed, 1 failed, 195 not run");
-        assert_eq!(outcome.failed(), ["budget::over"]);
+        assert_eq!(outcome.names_of_failed(), ["budget::over"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::host;
 use crate::paths;
 use crate::process;
-use crate::step::Report;
+use crate::step::{self, Report};
 use crate::{bpf, setup};
 
 /// What was built.
@@ -34,6 +34,7 @@ pub(super) fn build() -> Result<Programs> {
     let mut command = process::host_cargo();
     command.args(["test", "--profile", PROFILE, "--package", "shedder-tests", "--test", "kernel"]);
     command.args(["--no-run", "--message-format=json"]);
+    step::announce("building the kernel tests");
     let messages = process::capture(&mut command).context("the kernel tests do not build")?;
     let tests = messages.lines().rev().find_map(executable_in);
     let tests = tests.context("cargo built no kernel tests")?.into();
