@@ -24,8 +24,12 @@ impl Outcome {
             self.passed = count(summary, "passed");
             self.failed = count(summary, "failed");
             self.not_run = count(summary, "ignored") + count(summary, "filtered");
-        } else if let Some(test) = line.strip_prefix("test ")
-            && let Some(name) = test.strip_suffix(" ... FAILED")
+        } else if line == "failures:" {
+            // It comes twice: before what they said, and before their names.
+            self.names_of_failed.clear();
+        } else if let Some(name) = line.strip_prefix("    ")
+            && name.contains("::")
+            && !name.contains(' ')
         {
             self.names_of_failed.push(name.to_owned());
         }
@@ -72,8 +76,13 @@ mod tests {
         let mut outcome = Outcome::default();
         let lines = [
             "test trips::slow ... ok",
-            "test trips::slow has been running for over 60 seconds",
-            "test budget::over ... FAILED",
+            "test budget::over ... something a child says",
+            "FAILED",
+            "failures:",
+            "---- budget::over stdout ----",
+            "    what::it_said",
+            "failures:",
+            "    budget::over",
             "test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 193 filtered out; finished in 93.29s",
         ];
         for line in lines {
