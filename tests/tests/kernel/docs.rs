@@ -31,8 +31,8 @@ fn the_commands_of_the_documentation_work() {
         "NAME" => "lab-caller".to_owned(),
         "ENDPOINT" => "10.0.0.11:5432".to_owned(),
         "FILE" | "/etc/shedder/shedder.toml" => policy_file.clone(),
-        // Nobody waits for that here.
-        "2h" => "1s".to_owned(),
+        // Nobody waits that long here.
+        "2h" => "3s".to_owned(),
         "DIRECTORY" => directory.path().display().to_string(),
         _ => word.to_owned(),
     };
