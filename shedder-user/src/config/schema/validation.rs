@@ -26,6 +26,12 @@ fn check(schema: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
                 let names = wanted.as_array().expect("names").iter().filter_map(Value::as_str);
                 names.into_iter().all(|name| value.get(name).is_some())
             }
+            "additionalProperties" if wanted.is_object() => {
+                for (key, item) in value.as_object().into_iter().flatten() {
+                    check(wanted, item, &format!("{at}.{key}"), faults);
+                }
+                true
+            }
             "additionalProperties" => {
                 assert_eq!(wanted, &Value::Bool(false), "{at}");
                 let known = keywords["properties"].as_object().expect("a table");
