@@ -79,8 +79,15 @@ mod tests {
         for file in files {
             let text = fs::read_to_string(&file).expect("it is there");
             for words in text.split("cargo xtask ").skip(1) {
-                let end =
-                    words.find(['`', '\n', '#', ',', '.', ')', ':', '|']).unwrap_or(words.len());
+                // A sentence ends where a version goes on.
+                let is_end = |at: usize| {
+                    let mut rest = words[at..].chars();
+                    rest.next().is_some_and(|it| "`\n#)|".contains(it))
+                        || words[at..].starts_with([',', '.', ':'])
+                            && rest.next().is_none_or(|next| !next.is_ascii_digit())
+                };
+                let mut places = words.char_indices().map(|(at, _)| at);
+                let end = places.find(|at| is_end(*at)).unwrap_or(words.len());
                 let words = words[..end].split_whitespace().take_while(|word| is_argument(word));
                 if let Err(error) = Arguments::try_parse_from(["xtask"].into_iter().chain(words)) {
                     assert!(!error.use_stderr(), "{}: {error}", file.display());
@@ -103,6 +110,6 @@ mod tests {
     }
 
     fn is_argument(word: &str) -> bool {
-        word.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-')
+        word.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "-.".contains(it))
     }
 }
