@@ -105,6 +105,14 @@ impl Record {
             }
             tape.say("the daemon is back; recording goes on");
         }
+        if tape.written == 0 {
+            std::fs::remove_file(&self.file).with_context(|| format!("{name} is empty"))?;
+            let error = anyhow!(
+                "nothing was told within {}, so there is no {name}: a second is told when it is over; record for longer",
+                since(begun)
+            );
+            return Err(trouble.unwrap_or_else(|| error.into()));
+        }
         tape.end().with_context(|| format!("{name} cannot be written"))?;
         let size = bytes(tape.written);
         let Tape { cells, changes, lost, .. } = tape;

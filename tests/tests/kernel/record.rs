@@ -106,9 +106,16 @@ fn a_recording_harms_no_file() {
     assert_eq!(code, Some(1));
     assert!(said.contains("exists already") && said.contains("--force"), "{said}");
     assert_eq!(fs::read_to_string(&dear).expect("it is there"), "dear");
-    assert_eq!(run(&["record", &dear, "--for", "1s", "--force"]).0, Some(0));
+    assert_eq!(run(&["record", &dear, "--for", "3s", "--force"]).0, Some(0));
     let summary = daemon.succeed(&["status"]).expect("it lives");
     assert!(summary.contains("closed"), "{summary}");
+
+    // One that ends before the first second does would have nothing in it.
+    let brief = path("brief").display().to_string();
+    let (code, said) = run(&["record", &brief, "--for", "1ms"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("record for longer"), "{said}");
+    assert!(!path("brief").exists());
 
     let new = path("new").display().to_string();
     let (code, said) = run(&["record", &new, "--service", "nobody"]);
