@@ -52,19 +52,20 @@ pub(crate) struct Point {
 impl Picture<'_> {
     /// As SVG.
     pub(crate) fn draw(&self) -> String {
+        let (left, width) = (0.0 - self.overhang(), WIDTH + self.overhang());
         let height = HEAD + self.panels.iter().map(Panel::height).sum::<f64>() + FOOT;
         let mut text = String::new();
         line(
             &mut text,
             format_args!(
-                r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="11">"#,
+                r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} 0 {width} {height}" role="img" font-family="system-ui, sans-serif" font-size="11">"#,
             ),
         );
         line(&mut text, format_args!("<title>{}</title>", escape(&self.title)));
         text.push_str(STYLE);
         line(
             &mut text,
-            format_args!(r#"<rect class="ground" width="{WIDTH}" height="{height}"/>"#),
+            format_args!(r#"<rect class="ground" x="{left}" width="{width}" height="{height}"/>"#),
         );
         label(&mut text, LEFT, 20.0, "title", &self.title);
         label(&mut text, LEFT, 36.0, "text", self.summary);
@@ -77,6 +78,13 @@ impl Picture<'_> {
         self.axis(&mut text, top);
         text.push_str("</svg>\n");
         text
+    }
+
+    /// What the longest name of a breaker takes beyond the margin it stands in.
+    fn overhang(&self) -> f64 {
+        let lanes = self.panels.iter().flat_map(|panel| panel.lanes.iter().take(MOST_LANES));
+        let longest = lanes.map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        (count(longest) * LETTER + 12.0 - LEFT).max(0.0).ceil()
     }
 
     fn plot(&self, text: &mut String, points: &[Point], top: f64) {
@@ -311,6 +319,8 @@ const STYLE: &str = "<style>
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 120.0;
 const RIGHT: f64 = 56.0;
+/// The width of a letter, on average and a little more.
+const LETTER: f64 = 6.2;
 const HEAD: f64 = 72.0;
 const FOOT: f64 = 16.0;
 const TITLE: f64 = 20.0;
@@ -319,3 +329,21 @@ const PLOT: f64 = 120.0;
 const GAP: f64 = 16.0;
 const MOST_LANES: usize = 12;
 const MOST_POINTS: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_has_room() {
+        let drawn = |name: &str| {
+            let lanes = [(name.to_owned(), vec![(Monotonic::default(), State::Closed)])];
+            let panels = vec![Panel { name: "p", lanes: &lanes, points: Vec::new() }];
+            let duration = Duration::from_secs(1);
+            Picture { title: "t".to_owned(), summary: "s", duration, bands: Vec::new(), panels }
+                .draw()
+        };
+        assert!(drawn("short").contains(r#"viewBox="0 0 960 "#));
+        assert!(drawn(&"long ".repeat(10)).contains(r#"viewBox="-202 0 1162 "#));
+    }
+}
