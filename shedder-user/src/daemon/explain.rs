@@ -74,8 +74,7 @@ impl Daemon {
         Some(Explained {
             effect: self.effect(cell, &breaker, &view),
             until: view.next.map(|next| {
-                let wait = Duration::from_millis(report::millis(next.at.since(now)));
-                let wait = humantime::format_duration(wait);
+                let wait = humantime::format_duration(rounded(next.at.since(now)));
                 format!("in {wait} it becomes {}{}", next.state, outlook(next.state, &view.policy))
             }),
             remedy: remedy(view.state, endpoint),
@@ -186,6 +185,12 @@ fn outlook(state: State, policy: &Policy) -> String {
         (State::Closed, _) => ": then every connect goes through".to_owned(),
         _ => String::new(),
     }
+}
+
+/// As exact as a person wants it: to seconds, or below one to tenths.
+fn rounded(wait: Duration) -> Duration {
+    let step = if wait < Duration::from_secs(1) { 100 } else { 1000 };
+    Duration::from_millis(report::millis(wait).div_ceil(step) * step)
 }
 
 /// What would let a connect through.
