@@ -5,8 +5,8 @@
 use std::env;
 use std::fs;
 use std::io::{Write as _, stderr};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -31,6 +31,19 @@ pub(crate) fn find_tool(name: &str, directory: &str) -> Result<PathBuf> {
     directories
         .find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
         .with_context(|| format!("there is no {name}: run `cargo xtask setup`"))
+}
+
+/// A copy of this program in this directory, for a user who may not look where it was built.
+///
+/// Another process writes it: a descriptor of ours, open for writing, would be inherited by
+/// whatever else is being started at that moment, and the copy could not be run (ETXTBSY) until
+/// that has called exec.
+pub fn copy_into(program: &Path, directory: &Path) -> Result<PathBuf> {
+    let name = program.file_name().context("a program has a name")?;
+    let copy = directory.join(name);
+    let status = Command::new("cp").arg("--").arg(program).arg(&copy).status()?;
+    ensure!(status.success(), "cannot copy {} to {}", program.display(), copy.display());
+    Ok(copy)
 }
 
 /// Fails with what the machine lacks and what to do about it.

@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use shedder_tests::program::copy_into;
 use tempfile::TempDir;
 
 use leftovers::leftovers;
@@ -83,9 +84,7 @@ fn unheard_it_ends_and_leaves_nothing() {
 fn without_root_it_says_what_is_missing() {
     let directory = TempDir::new().expect("a directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let program = directory.path().join("demo");
-    // Where it was built, not everybody may look.
-    fs::copy(env!("CARGO_BIN_EXE_demo"), &program).expect("it can be copied");
+    let program = copy_into(env!("CARGO_BIN_EXE_demo").as_ref(), directory.path()).expect("a copy");
     let output = Command::new(&program).uid(NOBODY).gid(NOBODY).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use shedder_tests::backend::Behaviour;
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, program};
+use shedder_tests::program::copy_into;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, policy_for};
 
@@ -91,8 +92,7 @@ fn nested_callers_are_refused() {
 #[test]
 fn without_privileges_it_says_what_it_needs() {
     let directory = tempfile::tempdir().expect("a directory");
-    let copy = directory.path().join("shedder");
-    fs::copy(program().expect("it is built"), &copy).expect("a copy");
+    let copy = copy_into(&program().expect("it is built"), directory.path()).expect("a copy");
     let cgroup = Cgroup::new("nobody").expect("a cgroup");
     let file = directory.path().join("shedder.toml");
     let text = policy(&cgroup, &["127.0.0.1:9".parse().expect("an address")], LASTING);

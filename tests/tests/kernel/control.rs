@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::{Daemon, command};
+use shedder_tests::program::copy_into;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
 
@@ -121,8 +122,8 @@ fn the_socket_refuses_a_user_outside_the_group() {
     let directory = socket.parent().expect("it has one");
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("it is ours");
     // The outsider runs a copy it may execute, wherever the build lies.
-    let program = directory.join("shedder");
-    fs::copy(shedder_tests::daemon::program().expect("it is built"), &program).expect("a copy");
+    let built = shedder_tests::daemon::program().expect("it is built");
+    let program = copy_into(&built, directory).expect("a copy");
     let run = |uid: u32, gid: u32, arguments: &[&str]| {
         let mut command = std::process::Command::new(&program);
         command.args(arguments).arg("--socket").arg(&socket).uid(uid).gid(gid);

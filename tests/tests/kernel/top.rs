@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::{Daemon, command, program};
+use shedder_tests::program::copy_into;
 use shedder_tests::terminal::Terminal;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, wait_for};
@@ -112,8 +113,7 @@ fn who_may_only_look_is_told_so() {
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(directory, everybody).expect("it is ours");
     std::os::unix::fs::chown(&socket, None, Some(NOBODY)).expect("root may");
-    let copy = directory.join("shedder");
-    fs::copy(program().expect("it is built"), &copy).expect("a copy");
+    let copy = copy_into(&program().expect("it is built"), directory).expect("a copy");
     let mut command = Command::new(copy);
     command.arg("top").arg("--socket").arg(&socket).uid(NOBODY).gid(NOBODY);
     let mut terminal = Terminal::start(command, 80, 24).expect("a terminal");
