@@ -16,6 +16,12 @@ pub struct CallerRow {
     pub cohort: u16,
 }
 
+/// Whether what acts for some percent of all cgroups acts for those of this [`CallerRow::cohort`].
+#[inline(always)]
+pub const fn is_reached(cohort: u16, percent: u8) -> bool {
+    cohort < percent as u16
+}
+
 /// Set in [`CallerRow::asks`]: some of its endpoints are told apart by network namespace.
 pub const ASKS_NETWORKS: u16 = 2;
 /// Set in [`CallerRow::asks`]: a service of this caller wants its verdicts obeyed by UDP too.

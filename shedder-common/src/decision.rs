@@ -4,6 +4,7 @@
 
 pub mod vectors;
 
+use crate::caller::is_reached;
 use crate::verdict::{
     ACTION_MASK, DELAY, DENY, REDIRECT, Verdict, admit_permille, argument, enforce_percent, errno,
     is_half_open, is_on_burst,
@@ -76,7 +77,7 @@ pub fn decide(verdict: &Verdict, cohort: u16, slot: &mut impl Ask) -> Decision {
     if permille != 0 && admits(slot.next_turn(), permille) {
         return Decision::Allow;
     }
-    if cohort < u16::from(enforce_percent(word)) {
+    if is_reached(cohort, enforce_percent(word)) {
         Decision::Shed(shed)
     } else {
         Decision::Observe(shed)

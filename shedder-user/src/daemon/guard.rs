@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use shedder_common::caller::{ASKS_NETWORKS, ASKS_UDP, CallerRow};
+use shedder_common::caller::{ASKS_NETWORKS, ASKS_UDP, CallerRow, is_reached};
 
 use super::cells::caller_id;
 use crate::config::Config;
@@ -87,8 +87,8 @@ impl Guard {
     /// there are.
     pub(super) fn reached(&self, caller: usize, enforce_percent: u8) -> (usize, usize) {
         let own = || self.iter().filter(|(_, owner, _)| *owner == caller);
-        let is_reached = |cohort: u16| cohort < u16::from(enforce_percent);
-        (own().filter(|(.., cohort)| is_reached(*cohort)).count(), own().count())
+        let reached = own().filter(|(.., cohort)| is_reached(*cohort, enforce_percent));
+        (reached.count(), own().count())
     }
 
     /// A cgroup that should be guarded and is not, and why.
@@ -100,7 +100,7 @@ impl Guard {
     pub(super) fn directories(&self, caller: usize, enforce_percent: u8) -> Vec<PathBuf> {
         let reached = self
             .iter()
-            .filter(|(_, owner, cohort)| *owner == caller && *cohort < u16::from(enforce_percent));
+            .filter(|(_, owner, cohort)| *owner == caller && is_reached(*cohort, enforce_percent));
         let directory = |path: &str| self.cgroup2.mount().join(path.trim_start_matches('/'));
         reached.map(|(path, ..)| directory(path)).collect()
     }

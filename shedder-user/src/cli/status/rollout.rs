@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use shedder_common::caller::is_reached;
+
 use crate::api::model::{Breaker, Status};
 
 /// A sentence for each of those policies.
@@ -39,5 +41,5 @@ pub(super) fn notes(status: &Status) -> Vec<String> {
 /// For how many of a caller's cgroups a policy acts, and how many there are.
 fn reached(status: &Status, caller: &str, percent: u8) -> (usize, usize) {
     let own = || status.node.cgroups.iter().filter(|cgroup| cgroup.caller == caller);
-    (own().filter(|cgroup| cgroup.cohort < u16::from(percent)).count(), own().count())
+    (own().filter(|cgroup| is_reached(cgroup.cohort, percent)).count(), own().count())
 }

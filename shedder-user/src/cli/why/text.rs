@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
+use shedder_common::caller::is_reached;
 use shedder_common::errno::Errno;
 
 use super::super::explain;
@@ -73,7 +74,7 @@ fn shed_to(answer: &Answer, cgroup: &Cgroup) -> Vec<usize> {
     let is_shed = |breaker: &Breaker| {
         breaker.caller == cgroup.caller
             && sheds(breaker)
-            && cgroup.cohort < u16::from(breaker.enforce_percent)
+            && is_reached(cgroup.cohort, breaker.enforce_percent)
     };
     let explained = answer.explained.iter().enumerate();
     explained.filter(|(_, it)| is_shed(&it.breaker)).map(|(index, _)| index).collect()
