@@ -15,6 +15,7 @@ mod histogram;
 mod man;
 mod output;
 mod overrides;
+mod playing;
 mod presets;
 mod record;
 mod reload;

@@ -10,6 +10,7 @@ use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::Failure;
 use super::output::{Paint, Table, dash, time};
+use super::playing::Playing;
 use crate::config::{Config, Preset};
 use crate::recording::Reader;
 use crate::replay::{self, PolicyReport, Report, Terms, picture};
@@ -34,30 +35,20 @@ use crate::replay::{self, PolicyReport, Report, Terms, picture};
 pub(super) struct Replay {
     /// The recording
     file: PathBuf,
-    /// Play to this preset or policy file; may be given several times
-    #[arg(long, value_name = "PRESET-OR-FILE")]
-    policy: Vec<String>,
-    /// Draw the timeline into this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Print the whole report as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print every change of state as well
-    #[arg(long)]
-    transitions: bool,
+    #[command(flatten)]
+    playing: Playing,
 }
 
 impl Replay {
     pub(super) fn execute(self) -> Result<(), Failure> {
         let name = self.file.display().to_string();
-        let terms = self.policy.iter().map(|name| terms(name)).collect::<Result<_, _>>()?;
+        let terms = self.playing.policy.iter().map(|name| terms(name)).collect::<Result<_, _>>()?;
         let report = play(&self.file, terms).with_context(|| name.clone())?;
-        if let Some(file) = &self.svg {
+        if let Some(file) = &self.playing.svg {
             fs::write(file, picture(&name, &report))
                 .with_context(|| format!("{} cannot be written", file.display()))?;
         }
-        if self.json {
+        if self.playing.json {
             println!("{}", serde_json::to_string(&report).map_err(anyhow::Error::from)?);
             return Ok(());
         }
@@ -73,7 +64,7 @@ impl Replay {
             }
         }
         print_remarks(&report);
-        if self.transitions {
+        if self.playing.transitions {
             print_transitions(&report);
         }
         Ok(())

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::Failure;
 use super::output::{Colour, Paint, Table, dash, time};
+use super::playing::Playing;
 use crate::clock;
 use crate::config::{Config, Preset};
 use crate::engine::{Mode, Policy};
@@ -39,18 +40,8 @@ use crate::simulation::{Bound, FaultReport, PolicyReport, Report, Scenario, Simu
 pub(super) struct Simulate {
     /// The scenario file; `scenarios/` holds some, `docs/simulation.md` explains them
     scenario: PathBuf,
-    /// Play under this preset or policy file instead; may be given several times
-    #[arg(long, value_name = "PRESET-OR-FILE")]
-    policy: Vec<String>,
-    /// Draw the timeline into this file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Print the whole report as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print every change of state as well
-    #[arg(long)]
-    transitions: bool,
+    #[command(flatten)]
+    playing: Playing,
     /// Draw chance from this number instead of the scenario's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -63,11 +54,11 @@ impl Simulate {
             fs::read_to_string(&self.scenario).with_context(|| format!("{name} cannot be read"))?;
         let scenario = Scenario::parse(&name, &text).map_err(anyhow::Error::from)?;
         let seed = self.seed.unwrap_or(scenario.seed);
-        let is_own = self.policy.is_empty();
+        let is_own = self.playing.policy.is_empty();
         let policies = if is_own {
             vec![Arc::clone(&scenario.policy)]
         } else {
-            self.policy.iter().map(|name| policy(name)).collect::<Result<_, _>>()?
+            self.playing.policy.iter().map(|name| policy(name)).collect::<Result<_, _>>()?
         };
         let report = Report {
             scenario: scenario.name.clone(),
@@ -76,13 +67,13 @@ impl Simulate {
             duration_ms: u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX),
             policies: policies.into_iter().map(|policy| play(&scenario, policy, seed)).collect(),
         };
-        if let Some(file) = &self.svg {
+        if let Some(file) = &self.playing.svg {
             fs::write(file, picture(&scenario, &report))
                 .with_context(|| format!("{} cannot be written", file.display()))?;
         }
         let own = report.policies.first().filter(|_| is_own);
         let bounds = own.map_or_else(Vec::new, |policy| policy.bounds(&scenario));
-        if self.json {
+        if self.playing.json {
             println!("{}", serde_json::to_string(&report).map_err(anyhow::Error::from)?);
         } else {
             self.print(&scenario, &report, &bounds);
@@ -100,7 +91,7 @@ impl Simulate {
         println!("{}: {} ({lasts}, seed {})", report.scenario, report.summary, report.seed);
         println!();
         print!("{}", table(report, paint));
-        if self.transitions {
+        if self.playing.transitions {
             for policy in &report.policies {
                 println!();
                 println!("{}", paint.apply(Colour::Bold, &policy.policy));
