@@ -94,8 +94,12 @@ pub struct SlotCounters {
     pub datagrams_spared: u64,
     /// Outcome: an answer arrived that says that the endpoint failed; not among the responses.
     pub errored: u64,
+    /// Connects to this endpoint that were redirected and then established, wherever.
+    pub fallbacks: u64,
+    /// How long those took, together, from SYN to connection.
+    pub fallback_ns: u64,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<SlotCounters>() == 384);
@@ -146,7 +150,9 @@ impl SlotCounters {
         datagrams_redirected: 0,
         datagrams_spared: 0,
         errored: 0,
-        reserved: [0; 5],
+        fallbacks: 0,
+        fallback_ns: 0,
+        reserved: [0; 3],
     };
 
     /// Connects that were refused, held or sent elsewhere.

@@ -16,7 +16,7 @@ use crate::address::{IPPROTO_TCP, rewrite, socket};
 use crate::maps::{COUNTERS, NODE, REDIRECTS, VERDICTS};
 use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
-use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, Tag};
+use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, NO_ORIGIN, Tag};
 use crate::{address, announce, atomic, datagram, flight, held, node, slot};
 
 /// What the connect program answers.
@@ -186,7 +186,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.last_out_ns = 0;
     tag.segments_seen = 0;
     tag.measure = verdict.measure;
-    tag.origin = 0;
+    tag.origin = NO_ORIGIN;
     tag.closing_ns = 0;
     tag.epoch = epoch;
     tag.turn_epoch = epoch;
@@ -199,7 +199,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     tag.has_outcome = 0;
     tag.turns_to_skip = u8::try_from(verdict.turns_to_skip).unwrap_or(u8::MAX);
     if let Extra::Redirected(origin) = extra {
-        tag.origin = origin.slot + 1;
+        tag.origin = origin;
     }
     if let Extra::Hold(milliseconds) = extra {
         if verdict.hold_jiffies == 0 {
@@ -257,8 +257,10 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
 #[inline(always)]
 pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
     let Some(tag) = Tag::of(socket(ctx)) else { return datagram::name_peer(ctx, is_ipv6) };
-    let Some(origin) = tag.origin.checked_sub(1) else { return };
-    if let Some(origin) = REDIRECTS.get(origin) {
+    if tag.origin.generation == NO_ORIGIN.generation {
+        return;
+    }
+    if let Some(origin) = REDIRECTS.get(tag.origin.slot) {
         rewrite(ctx, &origin.key, is_ipv6);
     }
 }

@@ -5,6 +5,7 @@
 
 use shedder_common::counters::SlotCounters;
 use shedder_common::ending::Outcome;
+use shedder_common::endpoint::SlotRef;
 use shedder_common::histogram::{self, HistogramKind, HistogramRow};
 use shedder_common::verdict::{self, Verdict};
 
@@ -29,10 +30,10 @@ pub fn rows(tag: &Tag) -> Option<Rows> {
     Some(Rows { verdict, counters })
 }
 
-/// Whether the slot a socket is tagged for still has the same tenant.
+/// Whether a slot still has this tenant.
 #[inline(always)]
-pub fn is_tenant(tag: &Tag) -> bool {
-    VERDICTS.get(tag.slot.slot).is_some_and(|verdict| verdict.generation == tag.slot.generation)
+pub fn is_tenant(slot: SlotRef) -> bool {
+    VERDICTS.get(slot.slot).is_some_and(|verdict| verdict.generation == slot.generation)
 }
 
 /// Counts `outcome` of an attempt or turn that began in `epoch`.
@@ -113,6 +114,21 @@ unsafe fn void_probe(tag: &mut Tag, counters: *mut SlotCounters, epoch: u16) {
 #[inline(always)]
 pub fn measure(slot: u32, kind: HistogramKind, elapsed_ns: u64) {
     add_to(HISTOGRAMS.get_ptr_mut(histogram::row(slot, kind)), elapsed_ns);
+}
+
+/// Counts how long a redirected connect took, for the endpoint it was meant for.
+#[inline(always)]
+pub fn note_fallback(origin: SlotRef, elapsed_ns: u64) {
+    if !is_tenant(origin) {
+        return;
+    }
+    if let Some(counters) = COUNTERS.get_ptr_mut(origin.slot) {
+        // SAFETY: a row of the counter array.
+        unsafe {
+            atomic::add(&raw mut (*counters).fallbacks, 1);
+            atomic::add(&raw mut (*counters).fallback_ns, elapsed_ns);
+        }
+    }
 }
 
 /// Adds a round-trip time to the slot's.

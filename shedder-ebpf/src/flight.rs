@@ -96,7 +96,7 @@ fn swap(tag: &mut Tag, mark: Mark) -> Mark {
 /// The gauges of the slot a socket is tagged for, if it still has the same tenant.
 #[inline(always)]
 fn row(tag: &Tag) -> Option<*mut InFlightRow> {
-    if is_tenant(tag) { IN_FLIGHT.get_ptr_mut(tag.slot.slot) } else { None }
+    if is_tenant(tag.slot) { IN_FLIGHT.get_ptr_mut(tag.slot.slot) } else { None }
 }
 
 /// Added to an unsigned gauge it takes one away.

@@ -18,10 +18,12 @@ use shedder_common::histogram::HistogramKind;
 use shedder_common::in_flight::Kind;
 use shedder_common::verdict::{self, MEASURE_RTT};
 
-use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, record, rows};
+use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, note_fallback, record, rows};
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
-use crate::tag::{ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, Tag};
+use crate::tag::{
+    ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, NO_ORIGIN, Tag,
+};
 use crate::{atomic, flight, held, syn_count};
 
 #[inline(always)]
@@ -101,6 +103,9 @@ fn establish(ctx: &SockOpsContext) {
         flight::begin(tag, Kind::Waiting, asked_ns);
     }
     syn_count::give_back(ctx, tag);
+    if tag.origin.generation != NO_ORIGIN.generation {
+        note_fallback(tag.origin, now_ns().saturating_sub(tag.started_ns));
+    }
     let Some(rows) = rows(tag) else { return };
     // SAFETY: a row of the counter array.
     unsafe { atomic::add(&raw mut (*rows.counters).established, 1) };
@@ -150,7 +155,7 @@ fn count_segments(ctx: &SockOpsContext, tag: &mut Tag, rows: &Rows) {
 fn note_round_trip(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
     // During the handshake of a held connect the hold would be measured.
-    if tag.phase != ESTABLISHED || !is_tenant(tag) {
+    if tag.phase != ESTABLISHED || !is_tenant(tag.slot) {
         return;
     }
     // SAFETY: the kernel hands over a valid context. The smoothed time is kept in eighths of a µs.

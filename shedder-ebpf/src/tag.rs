@@ -31,8 +31,8 @@ pub struct Tag {
     pub in_flight: u64,
     /// Segments with data that were counted.
     pub segments_seen: u32,
-    /// For a redirected connect: the slot of the endpoint it was meant for, plus one; else zero.
-    pub origin: u32,
+    /// For a redirected connect: the slot of the endpoint it was meant for; else [`NO_ORIGIN`].
+    pub origin: SlotRef,
     /// The sequence number after the last request byte sent.
     pub sent_end: u32,
     /// The sequence number after the last byte of an answer.
@@ -67,7 +67,7 @@ pub struct Tag {
     /// One while the node counts the connect as held.
     pub is_held: u8,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: [u8; 5],
     /// What to measure; see [`shedder_common::verdict::Verdict::measure`].
     pub measure: u16,
 }
@@ -83,6 +83,9 @@ pub const ADMITTED: Phase = 1;
 pub const CONNECTING: Phase = 2;
 /// The handshake is complete.
 pub const ESTABLISHED: Phase = 3;
+
+/// Of a connect that went where it was meant to. What the storage starts as.
+pub const NO_ORIGIN: SlotRef = SlotRef { slot: 0, generation: 0 };
 
 /// Whether and how the SYN of this connect is held.
 pub type Hold = u8;
@@ -112,7 +115,7 @@ impl Tag {
         if let Some(tag) = Self::of(socket) {
             flight::end(tag);
             held::end(tag);
-            tag.origin = 0;
+            tag.origin = NO_ORIGIN;
             tag.phase = IDLE;
             tag.hold = HOLD_NONE;
         }

@@ -21,6 +21,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,8 @@ pub struct Service {
     pub protocol: Option<Protocol>,
     /// Which errors in such answers count.
     pub errors: Errors,
+    /// What the spans of its breakers say besides, by name.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl Service {

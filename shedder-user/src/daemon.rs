@@ -18,6 +18,7 @@ mod metrics;
 mod names;
 mod networks;
 mod orders;
+mod panics;
 mod ports;
 mod publisher;
 mod refusals;
@@ -64,6 +65,7 @@ use self::journal::Journal;
 use self::metrics::Metrics;
 use self::names::{Names, Resolved};
 use self::networks::Networks;
+use self::panics::Panics;
 use self::ports::Ports;
 use self::refusals::Refusals;
 use self::reload::{Occasion, Standing};
@@ -86,6 +88,8 @@ struct Daemon {
     ports: Ports,
     journal: Journal,
     metrics: Metrics,
+    /// Of daemons before this one.
+    panics: Panics,
     /// Where metrics and health are served.
     listen: Option<SocketAddr>,
     taps: Taps,
@@ -129,12 +133,14 @@ pub async fn run(
         None => None,
     };
     let journal = Journal::open(&node, socket.group());
+    let panics = panics::watch(node.state_dir.as_deref());
     let mut daemon = Daemon::start(source, content, config, options, journal)?;
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
     let exporter = node.otlp.clone().map(|otlp| Exporter::start(otlp, control.clone()));
     daemon.telemetry = exporter.as_ref().map(|exporter| Telemetry::new(exporter.spans()));
+    daemon.tell_of(panics);
     let (stop_server, stopped) = oneshot::channel::<()>();
     let pages = pages.map(|listener| tokio::spawn(web::serve(listener, control.clone())));
     let server = tokio::spawn(api::serve(listener, control, async {

@@ -10,12 +10,14 @@ mod episode;
 mod exporter;
 mod points;
 mod post;
+mod recovery;
 mod requests;
 mod retries;
 
 pub use self::courier::{Courier, Verdict};
-pub use self::episode::{Episodes, Seen, Subject};
+pub use self::episode::{Episodes, Seen, Subject, is_own_attribute};
 pub(crate) use self::exporter::random;
 pub use self::exporter::{Exporter, SpanSender};
 pub use self::points::{Points, points};
+pub use self::recovery::panic_recovery;
 pub use self::retries::Retries;

@@ -122,8 +122,8 @@ pub fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
         Value::StringValue(text) => Some(text.clone()),
         Value::BoolValue(flag) => Some(flag.to_string()),
         Value::IntValue(number) => Some(number.to_string()),
-        Value::DoubleValue(_)
-        | Value::ArrayValue(_)
+        Value::DoubleValue(number) => Some(number.to_string()),
+        Value::ArrayValue(_)
         | Value::KvlistValue(_)
         | Value::BytesValue(_)
         | Value::StringValueStrindex(_) => None,

@@ -76,6 +76,10 @@ fn service(old: &Service, new: &Service, lines: &mut Vec<String>) {
     let spoken = |service: &Service| service.protocol.map_or("none", |protocol| protocol.name());
     changed(&whose, "protocol", &spoken(old), &spoken(new), lines);
     changed(&whose, "errors", &old.errors.name(), &new.errors.name(), lines);
+    let attributes = |service: &Service| -> Vec<String> {
+        service.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    listed(&whose, "attributes", &attributes(old), &attributes(new), lines);
 }
 
 /// Lines for those of one kind, by their places.

@@ -152,6 +152,9 @@ pub(super) struct Service {
     /// well. Needs `protocol`.
     #[schemars(extend("default" = "server"))]
     pub(super) errors: Option<At<Counted>>,
+    /// What the spans of its breakers say besides, such as `cluster_id`: 16 attributes at most.
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, Text>,
 }
 
 with_rules!(table_with_rules! {

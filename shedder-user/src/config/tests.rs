@@ -75,6 +75,30 @@ fn a_service_may_count_every_error() {
     assert!(wrong.to_string().contains("is no choice of errors; use server or all"), "{wrong}");
 }
 
+#[test]
+fn a_service_may_have_attributes_of_its_own() {
+    let of = |attributes: &str| {
+        let text = format!("name = \"db\"\nattributes = {{ {attributes} }}\n");
+        let config = Config::parse("f", &GOOD.replace("name = \"db\"\n", &text));
+        config.map(|config| config.services[0].attributes.clone()).map_err(|it| it.to_string())
+    };
+    let own = of("cluster_id = \"us-west\"").expect("good");
+    assert_eq!(own.get("cluster_id").map(String::as_str), Some("us-west"));
+    let many: Vec<String> = (0..17).map(|number| format!("a{number:02} = \"\"")).collect();
+    assert_eq!(of(&many[..16].join(", ")).map(|them| them.len()), Ok(16));
+    let long = "x".repeat(257);
+    for (attributes, said) in [
+        ("\"shedder.caller\" = \"me\"", "the spans have it already"),
+        ("\"\" = \"me\"", "or it is empty"),
+        (many.join(", ").as_str(), "16 at most"),
+        (format!("a = \"{long}\"").as_str(), "256 bytes at most"),
+        ("a = 1", "expected a string"),
+    ] {
+        let error = of(attributes).expect_err(said);
+        assert!(error.contains(said) && error.starts_with("f:"), "{error}");
+    }
+}
+
 /// What is not looked at cannot be read.
 #[test]
 fn a_policy_without_answers_is_none_for_a_service_with_a_protocol() {

@@ -13,6 +13,7 @@ use super::rules::Layer as _;
 use super::value::{Text, Time};
 use super::{Binding, Caller, Config, EndpointSpec, Service};
 use crate::engine::{Mode, Policy};
+use crate::telemetry::is_own_attribute;
 
 mod node;
 
@@ -98,8 +99,29 @@ fn service(service: &file::Service) -> Result<Service, Complaint> {
         None | Some(file::Counted::Server) => Errors::Server,
         Some(file::Counted::All) => Errors::All,
     };
+    let attributes = attributes(&service.attributes)?;
     let name = name.clone();
-    Ok(Service { name, endpoints, fallback, separate_networks, udp, protocol, errors })
+    Ok(Service { name, endpoints, fallback, separate_networks, udp, protocol, errors, attributes })
+}
+
+/// What spans may say besides.
+fn attributes(given: &BTreeMap<String, Text>) -> Result<BTreeMap<String, String>, Complaint> {
+    for (place, (name, value)) in given.iter().enumerate() {
+        if name.is_empty() || is_own_attribute(name) {
+            return Err(value.complaint(format!(
+                "attributes cannot have the name {name:?}: the spans have it already, or it is empty"
+            )));
+        }
+        if place == MAX_ATTRIBUTES {
+            return Err(value.complaint(format!("attributes are {MAX_ATTRIBUTES} at most")));
+        }
+        if name.len() > MAX_ATTRIBUTE || value.value.len() > MAX_ATTRIBUTE {
+            return Err(value.complaint(format!(
+                "names and values of attributes have {MAX_ATTRIBUTE} bytes at most"
+            )));
+        }
+    }
+    Ok(given.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect())
 }
 
 fn endpoints(list: &[Text]) -> Result<Vec<EndpointSpec>, Complaint> {
@@ -222,3 +244,8 @@ fn overlaps(
     }
     Ok(())
 }
+
+/// Of one service.
+const MAX_ATTRIBUTES: usize = 16;
+/// Bytes of a name or a value.
+const MAX_ATTRIBUTE: usize = 256;

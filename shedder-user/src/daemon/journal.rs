@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 use tracing::{info, warn};
 
 use super::guard::Change;
+use super::panics::Panic;
 use crate::api::Follow;
 use crate::api::model::{Event, EventKind};
 use crate::clock;
@@ -95,6 +96,17 @@ impl Journal {
     /// The daemon does not start after all; whoever started it is told by other ways.
     pub(super) fn refused(&mut self, why: &str) {
         self.push(EventKind::Error, format!("not started: {why}"));
+    }
+
+    /// The daemon before this one.
+    pub(super) fn panicked(&mut self, panic: &Panic, trace: Option<&str>) {
+        let Panic { message, place, .. } = panic;
+        let at = format_rfc3339_millis(panic.at());
+        let text = format!(
+            "the daemon panicked at {at} ({place}: {message}), and until now everything was let through"
+        );
+        warn!(trace.id = trace, "{text}");
+        self.push(EventKind::Error, text);
     }
 
     pub(super) fn stopping(&mut self) {

@@ -143,6 +143,8 @@ impl Daemon {
             node: kernel.node_counters(),
             undecodable: self.undecodable,
             overruns: metrics.overruns,
+            panics: self.panics.total,
+            generation: self.standing.generation.into(),
             journal: self.journal.counts(),
             verdict_age: config.node.verdict_ttl.saturating_sub(left),
             calls: metrics.calls,

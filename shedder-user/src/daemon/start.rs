@@ -15,6 +15,7 @@ use super::journal::Journal;
 use super::metrics::Metrics;
 use super::names::Names;
 use super::networks::Networks;
+use super::panics::Panics;
 use super::ports::Ports;
 use super::refusals::Refusals;
 use super::reload::Standing;
@@ -104,6 +105,7 @@ impl Daemon {
             ports: Ports::default(),
             journal,
             metrics: Metrics::new(&config, started),
+            panics: Panics::default(),
             listen: None,
             telemetry: None,
             jiffies_per_second,

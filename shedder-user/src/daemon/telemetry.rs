@@ -5,15 +5,19 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use shedder_common::counters::SlotCounters;
 use shedder_common::verdict::{Action, VerdictWord};
 
 use super::Daemon;
 use super::cells::{Cell, Cells};
+use super::panics::{Panic, Panics};
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{CellId, Change, Mode, ShedAction};
 use crate::metrics::Delivered;
-use crate::telemetry::{Episodes, Points, Seen, SpanSender, Subject, points, random};
+use crate::telemetry::{
+    Episodes, Points, Seen, SpanSender, Subject, panic_recovery, points, random,
+};
 
 #[derive(Debug)]
 pub(super) struct Telemetry {
@@ -58,6 +62,15 @@ impl Telemetry {
         self.spans.delivered()
     }
 
+    /// Hands over the time without a daemon after a panic, and returns its trace.
+    fn recovered(&self, panic: &Panic) -> String {
+        let (message, place) = (&panic.message, &panic.place);
+        let now = SystemTime::now();
+        let (trace, span) = panic_recovery(message, place, panic.at(), now, random());
+        self.spans.send(span);
+        trace
+    }
+
     fn end(&mut self, config: &Config, cell: &Cell, why: &'static str) {
         let subject = subject(config, cell);
         if let Some(span) = self.episodes.end(cell.id, &subject, why, SystemTime::now()) {
@@ -70,6 +83,15 @@ impl Daemon {
     /// The metrics as points, of now.
     pub(super) fn points(&self) -> Points {
         points(&self.snapshot(), SystemTime::now())
+    }
+
+    /// Tells of a panic that ended the daemon before this one.
+    pub(super) fn tell_of(&mut self, panics: Panics) {
+        if let Some(panic) = &panics.untold {
+            let trace = self.telemetry.as_ref().map(|telemetry| telemetry.recovered(panic));
+            self.journal.panicked(panic, trace.as_deref());
+        }
+        self.panics = panics;
     }
 
     /// Ends all episodes, because the daemon stops.
@@ -96,12 +118,14 @@ fn subject<'a>(config: &'a Config, cell: &'a Cell) -> Subject<'a> {
         network: cell.network.as_deref(),
         observes: cell.policy.mode == Mode::Observe,
         can_fall_back: matches!(cell.policy.shed, ShedAction::Redirect(_)),
+        attributes: &config.services[cell.service].attributes,
         seen: seen(cell),
     }
 }
 
 const fn seen(cell: &Cell) -> Seen {
-    Seen { shed: cell.seen.shed(), redirected: cell.seen.redirected }
+    let SlotCounters { redirected, fallbacks, fallback_ns, .. } = cell.seen;
+    Seen { shed: cell.seen.shed(), redirected, fallbacks, fallback_ns }
 }
 
 /// Where connects to a cell's endpoint go instead.

@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 30] = [
+static OTHERS: [&Family; 33] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -60,6 +60,8 @@ static OTHERS: [&Family; 30] = [
     &HELD,
     &VERDICT_AGE,
     &EVAL_OVERRUN,
+    &PANICS,
+    &POLICY,
     &JOURNAL,
     &JOURNAL_ERRORS,
     &UNLISTED,
@@ -78,6 +80,7 @@ static OTHERS: [&Family; 30] = [
     &CONNECT,
     &RESPONSE,
     &RTT,
+    &FALLBACK,
 ];
 
 pub(super) static BUILD_INFO: Family =
@@ -116,6 +119,16 @@ pub(super) static EVAL_OVERRUN: Family = counter(
     "shedder_eval_overrun_total",
     "",
     "Looks at the evidence that took longer than a tick.",
+);
+pub(super) static PANICS: Family = counter(
+    "shedder_daemon_panics_total",
+    "",
+    "Daemons on this node that have panicked; kept in state_dir, and without one always 0.",
+);
+pub(super) static POLICY: Family = gauge(
+    "shedder_policy_generation",
+    "",
+    "1 for the policy file the daemon started with, and one more with each that took its place.",
 );
 pub(super) static JOURNAL: Family = counter(
     "shedder_journal_events_total",
@@ -200,6 +213,12 @@ pub(super) static RTT: Family = histogram(
     "shedder_rtt_seconds",
     "caller, service",
     "Smoothed round-trip times, where a rule asks for them.",
+);
+
+pub(super) static FALLBACK: Family = histogram(
+    "shedder_fallback_duration_seconds",
+    "caller, service",
+    "SYN sent to connection established of redirected connects, by the service they were meant for; only count and sum are known.",
 );
 
 const fn counter(name: &'static str, labels: &'static str, help: &'static str) -> Family {

@@ -27,6 +27,11 @@ impl Histogram {
         Self::new(&RECOVERIES)
     }
 
+    /// Of `count` durations of which only the sum is known, in seconds: it has no bounds.
+    pub fn of_sum(sum: f64, count: u64) -> Self {
+        Self { bounds: &[], counts: vec![count], sum }
+    }
+
     fn new(bounds: &'static [f64]) -> Self {
         Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
     }

@@ -33,6 +33,10 @@ pub struct Snapshot<'a> {
     pub undecodable: u64,
     /// Looks that took too long.
     pub overruns: u64,
+    /// Daemons on this node that have panicked.
+    pub panics: u64,
+    /// How many policies were in force so far, with this one.
+    pub generation: u64,
     /// What became of events on their way to the disk.
     pub journal: JournalCounts,
     /// Since the verdicts were renewed.
@@ -173,6 +177,8 @@ fn node(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     form.family(&family::HELD).put(&none, node.held);
     form.family(&family::VERDICT_AGE).put(&none, snapshot.verdict_age.as_secs_f64());
     form.family(&family::EVAL_OVERRUN).put(&none, snapshot.overruns);
+    form.family(&family::PANICS).put(&none, snapshot.panics);
+    form.family(&family::POLICY).put(&none, snapshot.generation);
     let JournalCounts { written, lost, errors } = snapshot.journal;
     labelled(form, &family::JOURNAL, "outcome", &[("written", written), ("lost", lost)]);
     form.family(&family::JOURNAL_ERRORS).put(&none, errors);
@@ -273,6 +279,23 @@ fn failures(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     }
 }
 
+/// By caller and service, as all durations.
+fn fallbacks(form: &mut impl Form, snapshot: &Snapshot<'_>) {
+    let mut sums: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    let of_endpoints = snapshot.endpoints.iter().map(|it| (it.caller, it.service, &it.counters));
+    let forgotten = snapshot.tallies.iter().map(|it| (it.0, it.1, &it.2.forgotten));
+    for (caller, service, counters) in of_endpoints.chain(forgotten) {
+        let (count, nanoseconds) = sums.entry((caller, service)).or_default();
+        *count += counters.fallbacks;
+        *nanoseconds += counters.fallback_ns;
+    }
+    let series = form.family(&family::FALLBACK);
+    for ((caller, service), (count, nanoseconds)) in sums {
+        let sum = Duration::from_nanos(nanoseconds).as_secs_f64();
+        series.put_histogram(&pair(caller, service), &Histogram::of_sum(sum, count));
+    }
+}
+
 fn by_service(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let series = form.family(&family::TRANSITIONS);
     for (caller, service, tally) in &snapshot.tallies {
@@ -292,6 +315,7 @@ fn by_service(form: &mut impl Form, snapshot: &Snapshot<'_>) {
             series.put_histogram(&pair(caller, service), histogram(tally));
         }
     }
+    fallbacks(form, snapshot);
 }
 
 fn pair<'a>(caller: &'a str, service: &'a str) -> Labels<'a> {

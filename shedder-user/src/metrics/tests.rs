@@ -13,7 +13,13 @@ use super::*;
 use crate::engine::State;
 
 fn snapshot(tally: &Tally) -> Snapshot<'_> {
-    let counters = SlotCounters { refused: 3, denied: 2, ..SlotCounters::CLEAR };
+    let counters = SlotCounters {
+        refused: 3,
+        denied: 2,
+        fallbacks: 2,
+        fallback_ns: 250_000_000,
+        ..SlotCounters::CLEAR
+    };
     let forgotten = SlotCounters { refused: 5, ..SlotCounters::CLEAR };
     let mut own = Endpoint::new("web", "db", "10.0.0.1:1".to_owned(), Some("net:[1]"));
     own.take(State::Open, &counters, [0, 0, 0, 1], Some(0.5));
@@ -29,6 +35,8 @@ fn snapshot(tally: &Tally) -> Snapshot<'_> {
         node: NodeRow::zeroed(),
         undecodable: 0,
         overruns: 0,
+        panics: 2,
+        generation: 3,
         journal: JournalCounts { written: 1, lost: 0, errors: 0 },
         verdict_age: Duration::from_millis(1),
         calls: Calls::default(),
@@ -115,6 +123,8 @@ fn those_without_series_of_their_own_are_added_up() {
         r#"shedder_port_range_usage_ratio{caller="web",service="db",endpoint="other"} 0.25"#,
         // Of all there ever were: the two, the other, and the forgotten of both kinds.
         r#"shedder_failures_total{service="db",class="refused"} 21"#,
+        r#"shedder_fallback_duration_seconds_count{caller="web",service="db"} 6"#,
+        r#"shedder_fallback_duration_seconds_sum{caller="web",service="db"} 0.75"#,
         r#"shedder_recovery_duration_seconds_bucket{caller="web",service="db",le="5"} 1"#,
         r#"circuit_breaker_recovery_duration_seconds_bucket{le="2.5"} 0"#,
     ] {

@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
-use super::attributes::{flag, number, text};
+use super::attributes::{flag, measure, number, text};
 use super::points::nanos;
 use crate::engine::{CellId, Chance, Change, Counts, Reason, State};
 
-use self::words::{event, severity, shouted};
+use self::words::{event, health, severity, shouted};
 
 mod words;
 
@@ -43,6 +43,8 @@ pub struct Subject<'a> {
     pub observes: bool,
     /// Whether the policy redirects.
     pub can_fall_back: bool,
+    /// What the policy file says of the service besides.
+    pub attributes: &'a BTreeMap<String, String>,
     /// What was shed of it so far.
     pub seen: Seen,
 }
@@ -54,6 +56,10 @@ pub struct Seen {
     pub shed: u64,
     /// Those of them that were redirected.
     pub redirected: u64,
+    /// Those of these that were established.
+    pub fallbacks: u64,
+    /// How long they took, together; nanoseconds.
+    pub fallback_ns: u64,
 }
 
 #[derive(Debug)]
@@ -169,6 +175,7 @@ impl Episode {
             text("from", change.from.name()),
             text("to", change.to.name()),
             text("circuit_breaker.state", shouted(change.to)),
+            text("endpoint.health", health(change.to)),
             text("reason", change.cause.to_string()),
             text("exception.type", change.cause.name()),
             number("circuit_breaker.level", change.level.into()),
@@ -206,6 +213,7 @@ impl Episode {
             number("server.port", subject.endpoint.port().into()),
             text("circuit_breaker.state", state),
             text("circuit_breaker_state", state),
+            text("endpoint.health", health(self.worst)),
             text("downstream_cluster", subject.caller),
             flag("can_fallback", subject.can_fall_back),
             flag("fallback.invoked", self.has_fallen_back),
@@ -213,6 +221,8 @@ impl Episode {
         attributes.extend(subject.network.map(|network| text("shedder.network", network)));
         attributes.extend(self.last_failure.map(|it| text("last_failure_reason", it)));
         attributes.extend(self.fallback.map(method));
+        attributes.extend(latency(self.before, subject.seen));
+        attributes.extend(subject.attributes.iter().map(|(name, value)| text(name, value)));
         let status = self.trip.map(|(strategy, sentence)| {
             attributes.push(text("error.type", strategy.as_str()));
             attributes.push(text("exception.type", strategy));
@@ -241,6 +251,19 @@ fn method(target: SocketAddr) -> KeyValue {
     text("fallback.method", target.to_string())
 }
 
+/// How long the redirected connects of an episode took, on average.
+fn latency(before: Seen, after: Seen) -> Option<KeyValue> {
+    let count = after.fallbacks.saturating_sub(before.fallbacks);
+    let together = Duration::from_nanos(after.fallback_ns.saturating_sub(before.fallback_ns));
+    let count = u32::try_from(count).ok().filter(|count| *count > 0)?;
+    Some(measure("fallback.latency.ms", together.as_secs_f64() * 1e3 / f64::from(count)))
+}
+
+/// Whether spans have an attribute of this name anyway.
+pub fn is_own_attribute(name: &str) -> bool {
+    OWN_ATTRIBUTES.contains(&name)
+}
+
 /// What failed most often, as the metrics call it.
 fn most(counts: &Counts) -> Option<&'static str> {
     let classes = [
@@ -254,6 +277,32 @@ fn most(counts: &Counts) -> Option<&'static str> {
     (count > 0).then_some(class)
 }
 
+/// Of episodes; nobody else's may be called so.
+const OWN_ATTRIBUTES: [&str; 23] = [
+    "can_fallback",
+    "circuit_breaker.state",
+    "circuit_breaker_state",
+    "downstream_cluster",
+    "endpoint.health",
+    "error.type",
+    "exception.type",
+    "fallback.invoked",
+    "fallback.latency.ms",
+    "fallback.method",
+    "last_failure_reason",
+    "peer.service",
+    "server.address",
+    "server.port",
+    "shedder.caller",
+    "shedder.end",
+    "shedder.endpoint",
+    "shedder.network",
+    "shedder.observe",
+    "shedder.policy",
+    "shedder.service",
+    "shedder.shed",
+    "shedder.unfinished",
+];
 /// More than the brakes let trip at once; the spans of further ones are not made.
 const MAX_EPISODES: usize = 1024;
 /// Of a span; a breaker that cannot make up its mind has thousands.

@@ -12,7 +12,7 @@ use shedder_tests::daemon::Daemon;
 use shedder_tests::rotel::Rotel;
 
 use crate::metrics::{scrape, scrape_until, with_pages};
-use crate::scene::{LASTING, PATIENCE, backend, caller, open, wait_for};
+use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, wait_for};
 
 /// Opens for a moment, and closes with one probe.
 const SHORT: &str = r#"
@@ -102,6 +102,74 @@ fn an_episode_is_one_span() {
         .collect();
     let sent: BTreeSet<&str> = received.metrics.iter().map(|metric| metric.name.as_str()).collect();
     assert_eq!(sent, families);
+}
+
+/// S2.49: how long the fallback took, told by whom it was a fallback for.
+#[test]
+fn a_redirect_is_part_of_the_episode() {
+    let (mut caller, cgroup) = caller("detour");
+    let (bad, good) = (backend(Behaviour::Healthy), backend(Behaviour::Healthy));
+    let collector = Collector::start(&[]).expect("it starts");
+    let rules = "open = { action = \"redirect\", base = \"10m\", max = \"10m\" }";
+    let endpoints = format!("\"{}\", \"{}\"", bad.addr(), good.addr());
+    let text = policy(&cgroup, bad.addr(), &collector.url(), rules)
+        .replace(&format!("\"{}\"", bad.addr()), &endpoints)
+        .replace("[[caller]]", "attributes = { cluster_id = \"us-west\" }\n[[caller]]");
+    let daemon = Daemon::start(&text).expect("it starts");
+    daemon.succeed(&["trip", &bad.addr().to_string()]).expect("root may");
+    assert_all_answered(&caller.call_many(bad.addr(), 5, PATIENCE).expect("it lives"));
+    assert_eq!(good.accepted(), 5);
+    let count = "shedder_fallback_duration_seconds_count{caller=\"app\",service=\"db\"}";
+    let page = scrape_until(&daemon, count, 5.0);
+    let sum = page.value(&count.replace("count", "sum")).expect("beside the count");
+    daemon.succeed(&["reset", &bad.addr().to_string()]).expect("root may");
+
+    let received = until(&collector, "the span comes", |it| !it.spans.is_empty());
+    let [span] = &received.spans[..] else { panic!("{:?}", received.spans) };
+    let names: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["CIRCUIT_FORCED_OPEN", "FALLBACK_EXECUTED", "CIRCUIT_CLOSED"]);
+    for (key, expected) in [
+        ("fallback.invoked", "true"),
+        ("fallback.method", good.addr().to_string().as_str()),
+        ("can_fallback", "true"),
+        ("endpoint.health", "DRAINING"),
+        ("cluster_id", "us-west"),
+    ] {
+        assert_eq!(attribute(&span.attributes, key).as_deref(), Some(expected), "{key}");
+    }
+    let latency = attribute(&span.attributes, "fallback.latency.ms").expect("it was measured");
+    let latency: f64 = latency.parse().expect("a number");
+    assert!(latency > 0.0 && (latency * 5.0 / 1e3 - sum).abs() < 1e-6, "{latency} ms of {sum} s");
+}
+
+/// S3.43: what a daemon that panicked has left is told once by the next.
+#[test]
+fn a_panic_is_told_by_the_next_daemon() {
+    let (_caller, cgroup) = caller("panicked");
+    let backend = backend(Behaviour::Healthy);
+    let collector = Collector::start(&[]).expect("it starts");
+    let state = tempfile::tempdir().expect("a directory");
+    let record =
+        r#"{"total":2,"is_told":false,"last":{"at_ms":1000,"message":"lost","place":"a.rs:1:2"}}"#;
+    std::fs::write(state.path().join("panic.json"), record).expect("it is writable");
+    let text = policy(&cgroup, backend.addr(), &collector.url(), LASTING)
+        .replace("[node]", &format!("[node]\nstate_dir = \"{}\"", state.path().display()));
+    let daemon = Daemon::start(&text).expect("it starts");
+    let received = until(&collector, "the span comes", |it| !it.spans.is_empty());
+    let [span] = &received.spans[..] else { panic!("{:?}", received.spans) };
+    assert_eq!((span.name.as_str(), span.kind), ("panic.recovery", 1));
+    assert_eq!(span.start_time_unix_nano, 1_000_000_000);
+    assert_eq!(attribute(&span.attributes, "exception.type").as_deref(), Some("panic"));
+    assert_eq!(attribute(&span.attributes, "exception.message").as_deref(), Some("lost"));
+    assert_eq!(scrape(&daemon).value("shedder_daemon_panics_total"), Some(2.0));
+    let said = "the daemon panicked at 1970-01-01T00:00:01.000Z (a.rs:1:2: lost)";
+    assert!(daemon.succeed(&["events"]).expect("it answers").contains(said));
+    drop(daemon);
+
+    let again = Daemon::start(&text).expect("it starts");
+    assert_eq!(scrape(&again).value("shedder_daemon_panics_total"), Some(2.0));
+    drop(again);
+    assert_eq!(collector.received().spans.len(), 1);
 }
 
 /// AT-24: a collector that has no room for a while loses nothing and is sent nothing twice.

@@ -14,6 +14,13 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+static NONE: BTreeMap<String, String> = BTreeMap::new();
+
+/// Redirected connects take 2 ms each.
+fn seen(shed: u64, redirected: u64) -> Seen {
+    Seen { shed, redirected, fallbacks: redirected, fallback_ns: 2_000_000 * redirected }
+}
+
 fn subject(shed: u64, redirected: u64) -> Subject<'static> {
     Subject {
         caller: "web",
@@ -23,7 +30,8 @@ fn subject(shed: u64, redirected: u64) -> Subject<'static> {
         network: None,
         observes: false,
         can_fall_back: true,
-        seen: Seen { shed, redirected },
+        attributes: &NONE,
+        seen: seen(shed, redirected),
     }
 }
 
@@ -57,8 +65,8 @@ fn value(attributes: &[KeyValue], key: &str) -> Option<String> {
         Value::StringValue(text) => Some(text.clone()),
         Value::BoolValue(flag) => Some(flag.to_string()),
         Value::IntValue(number) => Some(number.to_string()),
-        Value::DoubleValue(_)
-        | Value::ArrayValue(_)
+        Value::DoubleValue(number) => Some(number.to_string()),
+        Value::ArrayValue(_)
         | Value::KvlistValue(_)
         | Value::BytesValue(_)
         | Value::StringValueStrindex(_) => None,
@@ -101,6 +109,7 @@ fn from_leaving_closed_to_closed_is_one_span() {
         ("shedder.unfinished", "false"),
         ("circuit_breaker.state", "OPEN"),
         ("circuit_breaker_state", "OPEN"),
+        ("endpoint.health", "UNHEALTHY"),
         ("last_failure_reason", "timed_out"),
         ("exception.type", "consecutive"),
         ("downstream_cluster", "web"),
@@ -113,6 +122,11 @@ fn from_leaving_closed_to_closed_is_one_span() {
     let opened = &span.events[0].attributes;
     assert_eq!(value(opened, "reason").as_deref(), Some("6 failures in a row (limit 5)"));
     assert_eq!(value(opened, "from").as_deref(), Some("closed"));
+    let health = span.events.iter().map(|event| value(&event.attributes, "endpoint.health"));
+    let health: Vec<_> = health.map(|health| health.expect("each has one")).collect();
+    assert_eq!(health, ["UNHEALTHY", "UNHEALTHY", "HEALTHY"]);
+    // No redirect, no latency of one.
+    assert_eq!(value(&span.attributes, "fallback.latency.ms"), None);
     // The next one is another.
     let (next, _) = episodes.change(CELL, &subject(13, 0), &trip(), at(200));
     assert_ne!(next, Some(trace));
@@ -124,14 +138,15 @@ fn a_redirect_is_told_once_with_its_target() {
     let target = || Some(SocketAddr::from(([10, 0, 0, 2], 5432)));
     // What was redirected before is not of this episode.
     episodes.change(CELL, &subject(4, 4), &trip(), at(100));
-    episodes.look(CELL, Seen { shed: 4, redirected: 4 }, || unreachable!("none"), at(101));
-    episodes.look(CELL, Seen { shed: 5, redirected: 5 }, target, at(102));
-    episodes.look(CELL, Seen { shed: 6, redirected: 6 }, || unreachable!("known"), at(103));
+    episodes.look(CELL, seen(4, 4), || unreachable!("none"), at(101));
+    episodes.look(CELL, seen(5, 5), target, at(102));
+    episodes.look(CELL, seen(6, 6), || unreachable!("known"), at(103));
     let span = episodes.end(CELL, &subject(6, 6), "stopping", at(104)).expect("it was open");
     assert_eq!(names(&span), ["CIRCUIT_OPENED", "FALLBACK_EXECUTED"]);
     let is = |key| value(&span.attributes, key);
     assert_eq!(is("fallback.invoked").as_deref(), Some("true"));
     assert_eq!(is("fallback.method").as_deref(), Some("10.0.0.2:5432"));
+    assert_eq!(is("fallback.latency.ms").as_deref(), Some("2"));
     assert_eq!(is("shedder.end").as_deref(), Some("stopping"));
     assert_eq!(is("shedder.unfinished").as_deref(), Some("true"));
 }
@@ -146,8 +161,30 @@ fn an_operators_order_is_no_error() {
     let span = episodes.change(CELL, &subject(0, 0), &ended, at(0)).1.expect("it has ended");
     assert_eq!(span.status, None);
     assert_eq!(value(&span.attributes, "circuit_breaker.state").as_deref(), Some("FORCED_OPEN"));
+    assert_eq!(value(&span.attributes, "endpoint.health").as_deref(), Some("DRAINING"));
     // A clock that was set back makes no span that ends before it begins.
     assert_eq!(span.end_time_unix_nano, span.start_time_unix_nano);
+}
+
+/// What the policy file adds (`cluster_id`, S4.39) stands beside what there is anyway.
+#[test]
+fn a_service_has_attributes_of_its_own() {
+    let mut episodes = Episodes::new(1);
+    let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let attributes = BTreeMap::from([own("cluster_id", "us-west"), own("service_version", "1.4")]);
+    let subject = Subject { attributes: &attributes, network: Some("net:[1]"), ..subject(3, 2) };
+    episodes.change(CELL, &subject, &trip(), at(1));
+    let later = seen(4, 3);
+    episodes.look(CELL, later, || Some(SocketAddr::from(([10, 0, 0, 2], 1))), at(1));
+    let span = episodes.end(CELL, &Subject { seen: later, ..subject }, "stopping", at(2));
+    let span = span.expect("it was open");
+    assert_eq!(value(&span.attributes, "cluster_id").as_deref(), Some("us-west"));
+    assert_eq!(value(&span.attributes, "service_version").as_deref(), Some("1.4"));
+    // All the others may not be said by a policy file.
+    let mut others: Vec<&str> = span.attributes.iter().map(|it| it.key.as_str()).collect();
+    others.retain(|name| !attributes.contains_key(*name));
+    others.sort_unstable();
+    assert_eq!(others, OWN_ATTRIBUTES);
 }
 
 #[test]

@@ -29,6 +29,15 @@ pub(super) const fn shouted(state: State) -> &'static str {
     }
 }
 
+/// What is known of the endpoint: an operator's order says nothing against it.
+pub(super) const fn health(state: State) -> &'static str {
+    match state {
+        State::Observe | State::Closed | State::ForcedClosed => "HEALTHY",
+        State::Throttled | State::Open | State::HalfOpen | State::Recovering => "UNHEALTHY",
+        State::ForcedOpen => "DRAINING",
+    }
+}
+
 /// The event that begins it.
 pub(super) const fn event(state: State) -> &'static str {
     match state {
