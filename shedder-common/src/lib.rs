@@ -13,6 +13,7 @@
     reason = "compiled into BPF programs, where the verifier follows inlined code best"
 )]
 
+pub mod breaker;
 pub mod caller;
 pub mod counters;
 pub mod decision;

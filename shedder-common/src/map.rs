@@ -24,10 +24,34 @@ pub const IN_FLIGHT: &str = "IN_FLIGHT";
 pub const REDIRECTS: &str = "REDIRECTS";
 /// Mappable array with the one [`crate::counters::NodeRow`].
 pub const NODE: &str = "NODE";
+/// Mappable array of [`crate::breaker::BreakerRow`] by slot; no program looks at it.
+pub const BREAKERS: &str = "BREAKERS";
+/// Sockets and what is known of their connects; the layout is the programs' own.
+pub const TAGS: &str = "TAGS";
+/// UDP sockets that were redirected; the layout is the programs' own.
+pub const DETOURS: &str = "DETOURS";
 /// Ring of [`crate::event::EventRecord`].
 pub const EVENTS: &str = "EVENTS";
 /// The [`crate::caller::CallerRow`] of each attached cgroup.
 pub const CALLERS: &str = "CALLERS";
+
+/// The maps that outlive a daemon whose programs are to stay.
+pub const KEPT: [&str; 14] = [
+    SLOTS,
+    DESTINATIONS,
+    VERDICTS,
+    COUNTERS,
+    HISTOGRAMS,
+    ROUND_TRIPS,
+    IN_FLIGHT,
+    REDIRECTS,
+    BREAKERS,
+    NODE,
+    EVENTS,
+    CALLERS,
+    TAGS,
+    DETOURS,
+];
 
 /// Slots an object has unless the loader asks for another number.
 pub const DEFAULT_SLOTS: u32 = 4096;

@@ -6,6 +6,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
+use shedder_common::breaker::BreakerRow;
 use shedder_common::caller::CallerRow;
 use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
@@ -57,6 +58,10 @@ pub static IN_FLIGHT: Array<InFlightRow> = Array::with_max_entries(DEFAULT_SLOTS
 #[map]
 pub static REDIRECTS: Array<RedirectTarget> =
     Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
+
+/// The daemon's own notes, kept here so that they are there for the next one.
+#[map]
+pub static BREAKERS: Array<BreakerRow> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
 
 #[map]
 pub static NODE: Array<NodeRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);

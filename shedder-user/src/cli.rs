@@ -7,6 +7,7 @@ mod advice;
 mod chart;
 mod check;
 mod completions;
+mod detach;
 mod doctor;
 mod events;
 mod explain;
@@ -83,6 +84,8 @@ enum Command {
     Check(check::Check),
     // Undocumented here, because a line here would hide the long help of the type.
     Schema(schema::Schema),
+    // Undocumented here, because a line here would hide the long help of the type.
+    Detach(detach::Detach),
     /// Find out whether this node can run shedder, and what it would lack
     Doctor(doctor::Doctor),
     /// List the presets, or show everything one of them sets
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Hold(command) => command.execute(crate::api::model::Order::Hold),
         Command::Reset(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Detach(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Schema(command) => command.execute(),
         Command::Doctor(command) => command.execute(),

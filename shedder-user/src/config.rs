@@ -185,7 +185,7 @@ impl Default for Node {
             state_dir: Some(PathBuf::from("/var/lib/shedder")),
             journal: JournalLimits { max_kib: 16 * 1024, files: 4 },
             otlp: None,
-            pin_dir: PathBuf::from("/sys/fs/bpf/shedder"),
+            pin_dir: PathBuf::from(DEFAULT_PIN_DIR),
             rescan: Duration::from_millis(500),
             watch: true,
             rules: NodeRules::default(),
@@ -195,3 +195,5 @@ impl Default for Node {
 
 /// Where the control socket is unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/shedder/shedder.sock";
+/// Where links and maps are pinned.
+pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/shedder";

@@ -12,6 +12,7 @@ mod explain;
 mod forgetting;
 mod glance;
 mod guard;
+mod handover;
 mod histogram;
 mod journal;
 mod metrics;
@@ -49,7 +50,7 @@ use crate::api::{self, Control, SocketFile};
 use crate::clock;
 use crate::config::Config;
 use crate::config::Source;
-use crate::engine::Engine;
+use crate::engine::{Engine, State};
 use crate::kernel::Kernel;
 use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
@@ -61,6 +62,7 @@ use self::cells::{Cells, Target};
 use self::destinations::Destinations;
 use self::established::Endings;
 use self::guard::Guard;
+use self::handover::Handover;
 use self::journal::Journal;
 use self::metrics::Metrics;
 use self::names::{Names, Resolved};
@@ -84,6 +86,7 @@ struct Daemon {
     engine: Engine,
     cells: Cells,
     guard: Guard,
+    handover: Handover,
     endings: Endings,
     ports: Ports,
     journal: Journal,
@@ -161,6 +164,7 @@ pub async fn run(
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
     daemon.end_episodes();
+    daemon.hand_on_all();
     let last_words = exporter.map(|exporter| (exporter, daemon.points()));
     info!("stopping");
     if let Some(pages) = pages {
@@ -235,10 +239,15 @@ impl Daemon {
         let now = clock::now();
         for (id, cell) in self.cells.iter_mut() {
             if let Some(sample) = sampler::sample(&self.kernel, cell, now) {
-                self.metrics.see(cell, self.engine.state(id), &sample);
+                let state = self.engine.state(id);
+                self.metrics.see(cell, state, &sample);
                 self.taps.see(&self.config, cell, &sample, now);
                 self.engine.observe(id, &sample, now);
                 cell.failure_run = sample.failure_run;
+                if state != Some(State::Closed) {
+                    // Probes and shares may have moved.
+                    self.handover.touch(id);
+                }
             }
         }
         self.taps.advance(now);
@@ -270,6 +279,7 @@ impl Daemon {
         self.engine.handle_timeout(now);
         publisher::publish(self, now);
         while let Some(transition) = self.engine.poll_transition() {
+            self.handover.touch(transition.cell);
             if let Some(cell) = self.cells.by_id_mut(transition.cell) {
                 self.metrics.change(cell, &transition.change);
                 let telemetry = self.telemetry.as_mut();
@@ -283,6 +293,7 @@ impl Daemon {
             let cell = notice.cell().and_then(|id| self.cells.by_id(id));
             self.journal.notice(&self.config, cell, &notice);
         }
+        self.hand_on();
         established::advance(self, now);
     }
 
@@ -317,7 +328,9 @@ impl Daemon {
         for change in self.guard.rescan(&mut self.kernel, &self.config) {
             self.journal.guard(&self.config, &change);
         }
-        self.forget_unused(clock::now());
+        let now = clock::now();
+        self.forget_unused(now);
+        self.drop_left(now);
     }
 
     fn take_names(&mut self, resolved: Resolved) {

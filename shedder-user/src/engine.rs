@@ -31,6 +31,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shedder_common::breaker::BreakerRow;
 use shedder_common::time::Monotonic;
 
 pub(crate) use self::backoff::Chance;
@@ -98,12 +99,48 @@ impl Engine {
     /// Adds a closed breaker. One that exists under this name is replaced.
     pub fn insert(&mut self, cell: CellId, place: Place, policy: Arc<Policy>, now: Monotonic) {
         self.remove(cell);
-        let seed = self.seed ^ u64::from(cell.0).wrapping_mul(GOLDEN_RATIO);
-        let mut breaker = Breaker::new(policy, seed, now);
+        let mut breaker = Breaker::new(policy, self.seed_of(cell), now);
         self.safety.insert(cell, place);
         breaker.suspend(self.safety.is_suspended(place));
         self.cells.insert(cell, place, self.safety.standing(place), breaker);
         self.reckon_panic(cell, now);
+    }
+
+    /// Adds a breaker that goes on where that of an earlier daemon was when it left `row`. Suspended
+    /// policies stay so.
+    pub fn resume(
+        &mut self,
+        cell: CellId,
+        place: Place,
+        policy: Arc<Policy>,
+        row: &BreakerRow,
+        now: Monotonic,
+    ) {
+        self.insert(cell, place, Arc::clone(&policy), now);
+        let breaker = Breaker::resume(policy, self.seed_of(cell), row, now);
+        let is_suspended = breaker.is_suspended();
+        let take_its_place = |fresh: &mut Breaker| {
+            *fresh = breaker;
+            Judgement::default()
+        };
+        self.act_on(cell, take_its_place);
+        if is_suspended || self.safety.is_suspended(place) {
+            self.safety.suspend(place);
+            self.suspend(place, true);
+        }
+        self.safety.expect_change(cell, &self.cells);
+        self.reckon_panic(cell, now);
+    }
+
+    /// What [`Engine::resume`] needs to go on with a breaker; what the shell knows of it is left at zero.
+    pub fn hand_on(&self, cell: CellId) -> Option<BreakerRow> {
+        self.cells.breaker(cell).map(Breaker::hand_on)
+    }
+
+    /// Where a breaker belongs.
+    #[cfg(test)]
+    pub(crate) fn place(&self, cell: CellId) -> Option<Place> {
+        self.cells.place(cell)
     }
 
     /// Forgets a breaker.
@@ -237,6 +274,10 @@ impl Engine {
     /// Bytes one breaker takes, without the policy it shares with others.
     pub fn bytes(&self, cell: CellId) -> Option<usize> {
         self.cells.breaker(cell).map(Breaker::bytes)
+    }
+
+    fn seed_of(&self, cell: CellId) -> u64 {
+        self.seed ^ u64::from(cell.0).wrapping_mul(GOLDEN_RATIO)
     }
 
     fn reckon_panic(&mut self, cell: CellId, now: Monotonic) {

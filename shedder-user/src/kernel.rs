@@ -15,6 +15,7 @@ mod mapping;
 pub mod network;
 mod object;
 mod pins;
+mod relink;
 mod slots;
 mod wake;
 
@@ -24,6 +25,7 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
+use shedder_common::breaker::BreakerRow;
 use shedder_common::caller::CallerRow;
 use shedder_common::counters::{NodeRow, SlotCounters};
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
@@ -46,6 +48,22 @@ pub use self::slots::SlotError;
 use self::mapping::Mapping;
 use self::slots::SlotTable;
 
+/// What an earlier daemon has left.
+#[derive(Debug)]
+pub enum Left {
+    /// Nothing that this one could go on with.
+    Nothing,
+    /// Its maps: each endpoint keeps its slot when it is asked for, with all that is in it.
+    Taken,
+    /// Something this one cannot go on with; it is gone now.
+    Refused {
+        /// The reason.
+        why: String,
+        /// Links that were removed.
+        links: usize,
+    },
+}
+
 /// The loaded programs and their maps.
 pub struct Kernel {
     programs: load::Programs,
@@ -57,6 +75,7 @@ pub struct Kernel {
     in_flight: Mapping<InFlightRow>,
     redirects: Mapping<RedirectTarget>,
     node: Mapping<NodeRow>,
+    breakers: Mapping<BreakerRow>,
     events: RingBuf<MapData>,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -64,7 +83,63 @@ pub struct Kernel {
 impl Kernel {
     /// Loads programs and maps; nothing is attached yet.
     pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
-        load::load(options)
+        load::load(options, None)
+    }
+
+    /// As [`Kernel::load`], with maps that outlive this process: those an earlier daemon has left, if
+    /// there are any and they fit, else new ones, and then its programs are detached.
+    pub fn load_pinned(
+        options: &LoadOptions,
+        pins: &Pins,
+        now: Monotonic,
+    ) -> Result<(Self, Left), LoadError> {
+        let clean = |why: Option<String>| {
+            let links = pins.start_clean()?;
+            let kernel = load::load(options, Some(pins));
+            // Maps without programs are of no use to anybody.
+            let kernel = kernel.inspect_err(|_| drop(pins.start_clean()))?;
+            Ok((kernel, why.map_or(Left::Nothing, |why| Left::Refused { why, links })))
+        };
+        if let Some(why) = pins.obstacle(&options.rows())? {
+            return clean(Some(why));
+        }
+        if !pins.has_maps() {
+            return clean(None);
+        }
+        let mut kernel = load::load(options, Some(pins))?;
+        let Self { slots, breakers, .. } = &mut kernel;
+        match slots.adopt(|slot| breakers.read(slot).generation, now) {
+            Ok(()) => Ok((kernel, Left::Taken)),
+            Err(error) => clean(Some(error.to_string())),
+        }
+    }
+
+    /// The slot an endpoint had under an earlier daemon, and what that left of its breaker; once.
+    pub fn take_left(&mut self, key: &EndpointKey) -> Option<(SlotRef, BreakerRow)> {
+        let slot = self.slots.take_left(key)?;
+        Some((slot, self.breakers.read(slot.slot)))
+    }
+
+    /// Endpoints an earlier daemon had slots for and this one has not asked for yet, and what that left of
+    /// their breakers.
+    pub fn left(&self) -> Vec<(EndpointKey, BreakerRow)> {
+        let left = self.slots.left().into_iter();
+        left.map(|(key, slot)| (key, self.breakers.read(slot.slot))).collect()
+    }
+
+    /// Announces connects to nothing any more that only an earlier daemon wanted to know of.
+    pub fn drop_left_destinations(&mut self) -> Result<(), SlotError> {
+        self.slots.drop_left_announced()
+    }
+
+    /// Keeps what the next daemon is to know of a breaker.
+    pub fn keep(&mut self, slot: SlotRef, row: &BreakerRow) {
+        self.breakers.write(slot.slot, BreakerRow { generation: slot.generation, ..*row });
+    }
+
+    /// The verdict in force for a slot.
+    pub fn verdict(&self, slot: SlotRef) -> Verdict {
+        self.verdicts.read(slot.slot)
     }
 
     /// What the kernel lets us do, as found while loading.
@@ -142,6 +217,7 @@ impl Kernel {
             self.round_trips.write(slot.slot, HistogramRow { buckets: [0; BUCKETS] });
         }
         self.in_flight.write(slot.slot, InFlightRow::CLEAR);
+        self.keep(slot, &BreakerRow { key, ..BreakerRow::CLEAR });
         self.verdicts.write(slot.slot, Verdict { generation: slot.generation, ..Verdict::CLEAR });
         // A redirect to this endpoint names its slot, so this row never changes under a reader.
         self.redirects.write(slot.slot, RedirectTarget { key, slot });
@@ -159,6 +235,7 @@ impl Kernel {
             let (row, map) = (slot.slot, &mut self.verdicts);
             map.store_u32(row, offset_of!(Verdict, generation), 0);
             map.store(row, offset_of!(Verdict, word), 0);
+            self.keep(slot, &BreakerRow::CLEAR);
         }
         Ok(())
     }

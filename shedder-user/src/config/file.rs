@@ -71,7 +71,7 @@ pub(super) struct Node {
     /// How often metrics are sent to it. Takes a restart.
     #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h", "default" = "30s"))]
     pub(super) otlp_interval: Option<Time>,
-    /// Where links are pinned when started with --detach-on-exit=false. Takes a restart.
+    /// Where links and maps are pinned when started with --detach-on-exit=false. Takes a restart.
     #[schemars(extend("default" = "/sys/fs/bpf/shedder"))]
     pub(super) pin_dir: Option<String>,
     /// How often cgroup patterns and endpoint names are looked up again.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use shedder_common::breaker::BreakerRow;
 use shedder_common::counters::SlotCounters;
 use shedder_common::endpoint::{EndpointKey, SlotRef};
-use shedder_common::histogram::{BUCKETS, HistogramRow};
+use shedder_common::histogram::{BUCKETS, HistogramKind, HistogramRow};
 use shedder_common::time::Monotonic;
 use shedder_common::verdict::Verdict;
 
+use super::handover;
 use super::networks::Network;
 use super::ports::Taken;
 use super::unfinished::Ring;
@@ -75,6 +77,21 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Goes on where an earlier daemon was: what it has counted is no news.
+    fn go_on(&mut self, kernel: &Kernel, row: &BreakerRow, now: Monotonic) {
+        self.seen = kernel.counters(self.slot);
+        self.failure_run = self.seen.failure_run;
+        self.seen_connect = kernel.histogram(self.slot, HistogramKind::Connect);
+        self.seen_response = kernel.histogram(self.slot, HistogramKind::Response);
+        if let Some(round_trips) = kernel.round_trips(self.slot) {
+            self.seen_round_trips = round_trips;
+        }
+        self.ring.forget(&kernel.in_flight(self.slot), now);
+        self.tripped = (row.tripped_ns != 0).then(|| Monotonic::from_nanos(row.tripped_ns));
+        self.tokens_before = row.tokens_before;
+        self.published = Some(kernel.verdict(self.slot));
+    }
+
     /// Of the only network namespace its endpoint is in; nothing where they are not told apart.
     pub(super) fn network_cookie(&self) -> Option<u64> {
         self.network.as_ref().map(|_| self.key.network)
@@ -156,10 +173,27 @@ impl Cells {
             return Ok(None);
         }
         let now = clock::now();
-        let slot = kernel.add_slot(key, now)?;
+        let names = handover::names(config, binding.caller, binding.service);
+        let left = match kernel.take_left(&key) {
+            Some((slot, row)) if row.names == names => Some((slot, row)),
+            // The numbers meant others then.
+            Some(_) => {
+                kernel.remove_slot(&key, now)?;
+                None
+            }
+            None => None,
+        };
+        let slot = match &left {
+            Some((slot, _)) => *slot,
+            None => kernel.add_slot(key, now)?,
+        };
         let id = CellId(slot.slot);
         let place = self.place(binding, (endpoint, key.network));
-        engine.insert(id, place, Arc::clone(&binding.policy), now);
+        let policy = Arc::clone(&binding.policy);
+        match &left {
+            Some((_, row)) => engine.resume(id, place, policy, row, now),
+            None => engine.insert(id, place, policy, now),
+        }
         self.by_key.insert(key, id);
         self.added += 1;
         let is_listed = self.listed < config.node.metrics_endpoints;
@@ -170,7 +204,7 @@ impl Cells {
         if self.by_slot.len() <= index {
             self.by_slot.resize_with(index + 1, || None);
         }
-        self.by_slot[index] = Some(Cell {
+        let mut cell = Cell {
             id,
             key,
             endpoint,
@@ -194,7 +228,11 @@ impl Cells {
             tripped: None,
             tokens_before: 0,
             published: None,
-        });
+        };
+        if let Some((_, row)) = &left {
+            cell.go_on(kernel, row, now);
+        }
+        self.by_slot[index] = Some(cell);
         Ok(self.by_id(id))
     }
 

@@ -13,7 +13,7 @@ use shedder_common::caller::{ASKS_NETWORKS, ASKS_UDP, CallerRow, is_reached};
 use super::cells::caller_id;
 use crate::config::Config;
 use crate::engine::ShedAction;
-use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, Pins};
+use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, PinError, Pins};
 
 /// The guarded cgroups.
 #[derive(Debug)]
@@ -167,6 +167,12 @@ impl Guard {
             changes.push(Change::Attached { path, caller });
         }
         Ok(changes)
+    }
+
+    /// Lets go of cgroups that only an earlier daemon guarded; of how many.
+    pub(super) fn drop_left(&self) -> Result<usize, PinError> {
+        let Some(pins) = &self.pins else { return Ok(0) };
+        pins.retain(&self.attached.values().map(|guarded| guarded.attachment.cgroup().id).collect())
     }
 
     /// Looks the patterns up again.

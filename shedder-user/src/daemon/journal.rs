@@ -98,6 +98,15 @@ impl Journal {
         self.push(EventKind::Error, format!("not started: {why}"));
     }
 
+    /// Goes on with the breakers of an earlier daemon.
+    pub(super) fn takes_over(&mut self, breakers: usize, not_closed: usize) {
+        let text = format!(
+            "going on where an earlier shedder was: {breakers} breakers, {not_closed} of them not closed"
+        );
+        info!("{text}");
+        self.push(EventKind::TookOver { breakers, not_closed }, text);
+    }
+
     /// The daemon before this one.
     pub(super) fn panicked(&mut self, panic: &Panic, trace: Option<&str>) {
         let Panic { message, place, .. } = panic;

@@ -14,7 +14,7 @@ use crate::verdict_row::{Candidate, Group, Siblings, Tenant, action, row};
 pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
     daemon.verdicts_until = now.plus(daemon.config.node.verdict_ttl);
     daemon.kernel.keep_verdicts_until(daemon.verdicts_until);
-    let Daemon { config, kernel, engine, cells, jiffies_per_second, .. } = daemon;
+    let Daemon { config, kernel, engine, cells, jiffies_per_second, handover, .. } = daemon;
     let siblings = Siblings::find(cells.iter().map(candidate), engine);
     for (id, cell) in cells.iter_mut() {
         let Some(directive) = engine.directive(id, now) else { continue };
@@ -50,6 +50,7 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         }
         kernel.publish(cell.slot, &row);
         cell.published = Some(row);
+        handover.touch(id);
     }
 }
 

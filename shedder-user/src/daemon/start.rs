@@ -1,6 +1,7 @@
 //! From a configuration to a running daemon: everything that can be refused is refused before the
 //! first program is attached, and an error leaves nothing behind.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,7 @@ use super::cells::Cells;
 use super::destinations::Destinations;
 use super::established::Endings;
 use super::guard::Guard;
+use super::handover::Handover;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::names::Names;
@@ -25,7 +27,7 @@ use super::{Daemon, established};
 use crate::clock;
 use crate::config::{Config, Source};
 use crate::engine::{Engine, ShedAction};
-use crate::kernel::{Cgroup2, Kernel, LoadOptions, Pins, drop_dead_claims};
+use crate::kernel::{Cgroup2, Kernel, Left, LoadOptions, PinError, Pins, drop_dead_claims};
 
 /// How to run, apart from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,21 @@ impl Daemon {
         let cgroup2 = Cgroup2::find()?;
         // Before anything is loaded, because this is where most configurations are wrong.
         let plan = Guard::plan(&cgroup2, &config, None)?;
-        let mut kernel = load(&config, options)?;
+        drop_dead_claims();
+        let pin_dir = &config.node.pin_dir;
+        let (mut kernel, left, pins) = if options.detach_on_exit {
+            let left_behind = clear(pin_dir)?;
+            if left_behind > 0 {
+                warn!(links = left_behind, "removed what an earlier daemon left attached");
+            }
+            (load(&config, options)?, Left::Nothing, None)
+        } else {
+            let pins = Pins::prepare(pin_dir)?;
+            let options = load_options(&config, options);
+            let (kernel, left) = Kernel::load_pinned(&options, &pins, started)?;
+            (kernel, left, Some(pins))
+        };
+        require_btf(&kernel, options)?;
         for degradation in kernel.features().degradations() {
             warn!("{degradation}");
         }
@@ -88,19 +104,15 @@ impl Daemon {
         if let Some(per_second) = jiffies_per_second {
             kernel.allow_holds(config.node.max_held, per_second);
         }
-        drop_dead_claims();
-        let left_behind = Pins::clear(&config.node.pin_dir)?;
-        if left_behind > 0 {
-            warn!(links = left_behind, "removed what an earlier daemon left attached");
-        }
-        let pins =
-            if options.detach_on_exit { None } else { Some(Pins::prepare(&config.node.pin_dir)?) };
+        let has_left = matches!(left, Left::Taken);
+        let handover = Handover::new(pins.is_some(), has_left, started);
         let mut names = Names::new();
         names.follow(&config);
         let mut daemon = Self {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
             guard: Guard::new(cgroup2, pins),
+            handover,
             endings: Endings::default(),
             ports: Ports::default(),
             journal,
@@ -127,11 +139,18 @@ impl Daemon {
         daemon.journal.started();
         established::prepare(&mut daemon);
         daemon.add_destinations()?;
+        daemon.take_left(started);
+        daemon.kernel.drop_left_destinations()?;
+        daemon.tell_of_earlier(&left);
         daemon.settle(clock::now());
         let attached = daemon.guard.attach_all(&mut daemon.kernel, &daemon.config, plan.wanted);
         let changes = attached.inspect_err(|error| daemon.journal.refused(&error.to_string()))?;
         for change in &changes {
             daemon.journal.guard(&daemon.config, change);
+        }
+        let others = daemon.guard.drop_left()?;
+        if others > 0 {
+            warn!(cgroups = others, "detached from cgroups that an earlier daemon had guarded");
         }
         for pattern in plan.unmatched {
             warn!(%pattern, "matches no cgroup yet; waiting for one");
@@ -141,16 +160,33 @@ impl Daemon {
 }
 
 fn load(config: &Config, options: RunOptions) -> anyhow::Result<Kernel> {
-    let kernel = Kernel::load(&LoadOptions {
+    let kernel = Kernel::load(&load_options(config, options))?;
+    require_btf(&kernel, options)?;
+    Ok(kernel)
+}
+
+fn load_options(config: &Config, options: RunOptions) -> LoadOptions {
+    LoadOptions {
         slots: config.node.max_endpoints,
         round_trips: config.bindings.iter().any(|binding| binding.policy.needs_round_trips()),
         debug: options.debug,
-    })?;
+    }
+}
+
+fn require_btf(kernel: &Kernel, options: RunOptions) -> anyhow::Result<()> {
     match &kernel.features().sk_err_offset {
         Err(error) if !options.without_btf => bail!(
             "{error}; without it a refusal and a caller that gives up can look alike; accept that with --without-btf"
         ),
-        _ => Ok(kernel),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what an earlier daemon has left; what belongs to one that lives stays.
+fn clear(pin_dir: &Path) -> Result<usize, PinError> {
+    match Pins::clear(pin_dir) {
+        Err(PinError::InUse(_)) => Ok(0),
+        other => other,
     }
 }
 

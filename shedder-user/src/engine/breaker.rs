@@ -20,6 +20,7 @@ use super::transition::{Cause, Change, Restraint, Scope};
 use super::window::{STRETCH, Windows};
 
 mod adopting;
+mod handing;
 mod probing;
 mod ramp;
 mod standing;
@@ -312,6 +313,11 @@ impl Breaker {
         self.change(from, Cause::Reset, (None, None), now)
     }
 
+    /// Whether it has stopped enforcing by itself.
+    pub(super) const fn is_suspended(&self) -> bool {
+        self.is_suspended
+    }
+
     /// Stops enforcing, or begins again.
     pub(super) const fn suspend(&mut self, is_suspended: bool) {
         self.is_suspended = is_suspended;
@@ -358,7 +364,7 @@ impl Breaker {
         let (successes, probes) = probing.share_of_successes();
         // Damping takes care of one that comes and goes.
         let is_real = self.has_failed_probes || self.flaps.is_flapping(now);
-        if is_real { 0 } else { self.refused * successes / probes.max(1) }
+        if is_real { 0 } else { self.refused.saturating_mul(successes) / probes.max(1) }
     }
 
     fn recover(&mut self, cause: Cause, now: Monotonic) -> Option<Change> {

@@ -27,6 +27,15 @@ impl Flaps {
         self.is_flapping && self.penalty(now) >= REUSE
     }
 
+    /// Penalty, of when it is, and whether it was too much.
+    pub(super) const fn parts(&self) -> (f32, u64, bool) {
+        (self.penalty, self.at.as_nanos(), self.is_flapping)
+    }
+
+    pub(super) const fn of_parts(penalty: f32, at: Monotonic, is_flapping: bool) -> Self {
+        Self { penalty, at, is_flapping }
+    }
+
     fn penalty(&self, now: Monotonic) -> f32 {
         self.penalty * (-now.since(self.at).as_secs_f32() / HALF_LIFE.as_secs_f32()).exp2()
     }

@@ -1,9 +1,11 @@
 //! Laws that hold for every sequence of evidence, orders and time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use shedder_common::breaker::BreakerRow;
 use shedder_common::time::Monotonic;
 
 use super::scenarios::{failure_share, policy};
@@ -114,6 +116,75 @@ proptest! {
                 }
             }
         });
+    }
+
+    /// What a daemon leaves is enough for the next one to tell the kernel the same.
+    #[test]
+    fn a_breaker_goes_on_where_it_was(operations in operations()) {
+        // When a service panics is reckoned at changes, so that it may be reckoned anew.
+        let mut policy = full_policy();
+        policy.safety.panic_percent = None;
+        let fresh = || engine(policy.clone(), NodeRules::default());
+        let mut before = fresh();
+        let now = play_into(&mut before, &operations, |_, _| ());
+        let mut after = fresh();
+        let policy = Arc::new(policy.clone());
+        for cell in cells() {
+            let row = before.hand_on(cell).expect("it exists");
+            let place = before.place(cell).expect("it exists");
+            after.resume(cell, place, Arc::clone(&policy), &row, now);
+            // Nothing is lost by being handed on once more.
+            let again = BreakerRow { cause: row.cause, cause_len: row.cause_len, ..after.hand_on(cell).expect("it exists") };
+            prop_assert_eq!(again, row);
+        }
+        after.handle_timeout(now);
+        prop_assert_eq!(after.poll_transition(), None);
+        for cell in cells() {
+            let shown = |engine: &Engine| {
+                let view = engine.view(cell, now).expect("it exists");
+                let next = view.next.filter(|next| next.state != State::Closed);
+                (view.state, view.would_be, view.since, view.level, view.is_flapping, view.is_suspended, next)
+            };
+            prop_assert_eq!(shown(&after), shown(&before));
+            let told = |engine: &Engine| {
+                let directive = engine.directive(cell, now).expect("it exists");
+                // The share of a ramp depends on the traffic seen, and so does what a burst may do.
+                let is_fixed = engine.view(cell, now).is_some_and(|view| {
+                    !matches!(view.would_be, State::Recovering | State::Closed)
+                });
+                (directive.epoch, is_fixed.then_some(directive))
+            };
+            prop_assert_eq!(told(&after), told(&before));
+        }
+    }
+
+    /// Whatever is in the map, what comes of it is a breaker that ends what it began.
+    #[test]
+    fn any_row_is_survived(bytes in vec(any::<u8>(), size_of::<BreakerRow>()), operations in operations()) {
+        let row: BreakerRow = bytemuck::pod_read_unaligned(&bytes);
+        let mut engine = engine(full_policy(), NodeRules::default());
+        let start = Monotonic::from_nanos(1);
+        for cell in cells() {
+            let row = BreakerRow { stage: row.stage % 6, forced: row.forced % 4, ..row };
+            let place = engine.place(cell).expect("it exists");
+            engine.resume(cell, place, Arc::new(full_policy()), &row, start);
+        }
+        engine.handle_timeout(start);
+        let now = play_into(&mut engine, &operations, |engine, now| {
+            assert!(engine.poll_timeout().is_none_or(|due| due > now));
+            for cell in cells() {
+                assert!(engine.directive(cell, now).is_some());
+            }
+        });
+        // No state lasts for ever without evidence.
+        let horizon = Duration::from_hours(25);
+        for minutes in 0..horizon.as_secs() / 60 {
+            engine.handle_timeout(now.plus(Duration::from_mins(minutes)));
+        }
+        for cell in cells() {
+            let state = engine.state(cell).expect("it exists");
+            assert!(!matches!(state, State::Open | State::ForcedOpen | State::ForcedClosed), "{state}");
+        }
     }
 
     #[test]

@@ -297,6 +297,13 @@ impl Safety {
         Some(Notice::Suspended { cell, refused, connects, at: now })
     }
 
+    /// Suspends the policy of a group, as an earlier daemon had.
+    pub(super) fn suspend(&mut self, place: Place) {
+        if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
+            group.is_suspended = true;
+        }
+    }
+
     /// Lets a suspended policy enforce again; whether it was suspended.
     pub(super) fn resume(&mut self, place: Place) -> bool {
         let Some(group) = self.groups.get_mut(&(place.caller, place.service)) else { return false };

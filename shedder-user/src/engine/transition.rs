@@ -67,6 +67,8 @@ pub enum Cause {
     ForceEnded,
     /// An operator wiped the breaker's memory.
     Reset,
+    /// What an earlier daemon said.
+    Earlier(Box<str>),
 }
 
 /// How far a trip reaches, and by what evidence.
@@ -180,6 +182,7 @@ impl Cause {
             Self::Forced(..) => "forced",
             Self::ForceEnded => "force_ended",
             Self::Reset => "reset",
+            Self::Earlier(_) => "earlier",
         }
     }
 }
@@ -271,6 +274,7 @@ impl fmt::Display for Cause {
             Self::Forced(Force::Closed, ttl) => write!(f, "held closed by an operator for {ttl:?}"),
             Self::ForceEnded => f.write_str("the operator's override ended"),
             Self::Reset => f.write_str("reset by an operator"),
+            Self::Earlier(sentence) => f.write_str(sentence),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Links, because another tool's bulk detach cannot remove them, and because they vanish with the
 //! process unless they were pinned.
 
+use std::io;
+use std::path::PathBuf;
+
 use aya::maps::{CgroupStorageKey, MapError};
 use aya::programs::ProgramError;
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
@@ -13,6 +16,7 @@ use super::cgroup2::GuardedCgroup;
 use super::hook::{Hook, Needs};
 use super::load::{CallerBytes, Programs};
 use super::pins::{PinError, Pins};
+use super::relink::relink;
 
 /// Programs attached to a cgroup; dropping it detaches them, connect programs first, unless they
 /// are pinned.
@@ -55,6 +59,16 @@ pub enum AttachError {
         /// What is wrong with it.
         source: LinkError,
     },
+    /// A link of an earlier daemon could not be taken over.
+    #[error("the {hook} program cannot take the place of an earlier shedder's at {path}: {source}")]
+    TakeOver {
+        /// Which program.
+        hook: &'static str,
+        /// Where the link is pinned.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A link could not be pinned.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -78,18 +92,41 @@ impl Attachment {
         needs: Needs,
         pins: Option<&Pins>,
     ) -> Result<Self, AttachError> {
-        let mut links = Vec::new();
-        for hook in Hook::ALL.into_iter().filter(|hook| hook.is_needed(needs)) {
-            links.push((hook, hook.attach(programs, &cgroup)?));
+        let mut attachment = Self { holds: Vec::new(), cgroup };
+        let outcome = attachment.take_over(programs, needs, pins);
+        let outcome = outcome.and_then(|()| attachment.adapt(programs, caller, needs, pins));
+        // When that fails, nothing of the cgroup's stays pinned.
+        let id = attachment.cgroup.id;
+        outcome.inspect_err(|_| pins.into_iter().for_each(|pins| pins.forget(id)))?;
+        Ok(attachment)
+    }
+
+    /// Lets the links an earlier daemon has left for this cgroup run the programs of this one.
+    fn take_over(
+        &mut self,
+        programs: &Programs,
+        needs: Needs,
+        pins: Option<&Pins>,
+    ) -> Result<(), AttachError> {
+        let Some(pins) = pins else { return Ok(()) };
+        for hook in Hook::ALL {
+            let Some(path) = pins.left(self.cgroup.id, hook) else { continue };
+            if !hook.is_needed(needs) {
+                pins.unpin(self.cgroup.id, hook);
+                continue;
+            }
+            let failed =
+                |source| AttachError::TakeOver { hook: hook.name(), path: path.clone(), source };
+            relink(
+                &path,
+                hook.program_fd(programs).map_err(|error| failed(io::Error::other(error)))?,
+            )
+            .map_err(failed)?;
+            let pin = PinnedLink::from_pin(&path);
+            let pin = pin.map_err(|source| AttachError::Link { hook: hook.name(), source })?;
+            self.holds.push((hook, Hold::Pin { _pin: pin }));
         }
-        introduce(programs, &cgroup, caller, links.iter().map(|(hook, _)| *hook))?;
-        // Pinned last: until then an error lets go of every link by itself.
-        let holds = links.into_iter().rev();
-        let holds = holds.map(|(hook, link)| Ok((hook, Hold::new(link, cgroup.id, hook, pins)?)));
-        let holds = holds.collect::<Result<_, PinError>>();
-        // When that fails, none of the cgroup's stays pinned.
-        let holds = holds.inspect_err(|_| pins.into_iter().for_each(|pins| pins.forget(cgroup.id)));
-        Ok(Self { holds: holds?, cgroup })
+        Ok(())
     }
 
     /// Makes the cgroup known as `caller` and lets exactly the programs that are needed be attached,

@@ -1,5 +1,7 @@
 //! The programs, and where in the kernel each of them runs.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use aya::programs::links::{CgroupAttachMode, FdLink, LinkError};
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
 
@@ -158,6 +160,13 @@ impl Hook {
         let hook = self.name();
         link.map_err(|source| refused(hook, cgroup, source))?
             .map_err(|source| AttachError::Link { hook, source })
+    }
+
+    /// The program, for the kernel.
+    pub(super) fn program_fd(self, programs: &Programs) -> Result<BorrowedFd<'_>, ProgramError> {
+        let program = programs.ebpf.program(&self.program());
+        let program = program.expect("the object has the program of every hook");
+        Ok(program.fd()?.as_fd())
     }
 
     fn program(self) -> String {

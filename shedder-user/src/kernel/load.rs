@@ -18,6 +18,7 @@ use super::cause::errno;
 use super::features::Features;
 use super::hook::Hook;
 use super::object::{self, MissingObject};
+use super::pins::{PinError, Pins};
 use super::slots::SlotTable;
 use super::{Kernel, Mapping};
 
@@ -33,6 +34,20 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// The maps whose size is chosen, and their rows.
+    pub(super) const fn rows(&self) -> [(&'static str, u32); 8] {
+        [
+            (map::SLOTS, self.slots),
+            (map::VERDICTS, self.slots),
+            (map::COUNTERS, self.slots),
+            (map::REDIRECTS, self.slots),
+            (map::IN_FLIGHT, self.slots),
+            (map::BREAKERS, self.slots),
+            (map::ROUND_TRIPS, self.round_trip_rows()),
+            (map::HISTOGRAMS, self.slots * HISTOGRAM_KINDS),
+        ]
+    }
+
     const fn round_trip_rows(&self) -> u32 {
         if self.round_trips { self.slots } else { 1 }
     }
@@ -71,6 +86,9 @@ pub enum LoadError {
     /// The object could not be turned into maps and programs.
     #[error("the BPF object cannot be loaded: {0}")]
     Object(#[from] EbpfError),
+    /// What an earlier daemon has left could not be looked at.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// The programs' log could not be read.
     #[error("the log of the programs cannot be read: {0}")]
     Log(#[from] aya_log::Error),
@@ -92,13 +110,14 @@ pub enum LoadError {
     },
 }
 
-pub(super) fn load(options: &LoadOptions) -> Result<Kernel, LoadError> {
+/// With pins, the maps are those that are pinned, if they fit, and else are pinned now.
+pub(super) fn load(options: &LoadOptions, pins: Option<&Pins>) -> Result<Kernel, LoadError> {
     let object = object::bytes()?;
     let features = Features::probe();
-    match attempt(object, options, &features, VerifierLogLevel::DISABLE) {
+    match attempt(object, options, pins, &features, VerifierLogLevel::DISABLE) {
         // Only a refused program is worth the verifier's long story.
         Err(LoadError::Program { .. }) => {
-            attempt(object, options, &features, VerifierLogLevel::VERBOSE)
+            attempt(object, options, pins, &features, VerifierLogLevel::VERBOSE)
         }
         other => other,
     }
@@ -108,23 +127,26 @@ pub(super) fn load(options: &LoadOptions) -> Result<Kernel, LoadError> {
 fn attempt(
     object: &[u8],
     options: &LoadOptions,
+    pins: Option<&Pins>,
     features: &Features,
     log: VerifierLogLevel,
 ) -> Result<Ebpf, LoadError> {
     let return_value = u8::from(features.return_value);
     let sk_err_offset = *features.sk_err_offset.as_ref().unwrap_or(&0);
     let debug = u8::from(options.debug);
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for name in map::KEPT {
+        if let Some(pins) = pins {
+            loader.map_pin_path(name, pins.map(name));
+        }
+    }
+    for (name, rows) in options.rows() {
+        loader.map_max_entries(name, rows);
+    }
+    let mut ebpf = loader
         .override_global("HAS_RETURN_VALUE", &return_value, true)
         .override_global("SK_ERR_OFFSET", &sk_err_offset, true)
         .override_global("DEBUG", &debug, true)
-        .map_max_entries(map::SLOTS, options.slots)
-        .map_max_entries(map::VERDICTS, options.slots)
-        .map_max_entries(map::COUNTERS, options.slots)
-        .map_max_entries(map::REDIRECTS, options.slots)
-        .map_max_entries(map::IN_FLIGHT, options.slots)
-        .map_max_entries(map::ROUND_TRIPS, options.round_trip_rows())
-        .map_max_entries(map::HISTOGRAMS, options.slots * HISTOGRAM_KINDS)
         .verifier_log_level(log)
         .load(object)
         .map_err(
@@ -171,6 +193,7 @@ fn assemble(
         in_flight: mapping(&mut ebpf, map::IN_FLIGHT, options.slots)?,
         redirects: mapping(&mut ebpf, map::REDIRECTS, options.slots)?,
         node: mapping(&mut ebpf, map::NODE, 1)?,
+        breakers: mapping(&mut ebpf, map::BREAKERS, options.slots)?,
         events,
         logs,
         programs: Programs { features, callers, ebpf },

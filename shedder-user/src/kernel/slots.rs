@@ -19,6 +19,9 @@ pub(super) struct SlotTable {
     /// Networks the programs announce connects to, with the lengths of their prefixes.
     announced: BTreeSet<(EndpointKey, u32)>,
     assigned: BTreeMap<EndpointKey, SlotRef>,
+    /// Those of them, and networks, that an earlier daemon left and nobody has asked for yet.
+    left: BTreeSet<EndpointKey>,
+    left_announced: BTreeSet<(EndpointKey, u32)>,
     /// Slots without a tenant and since when, longest first.
     resting: VecDeque<(SlotRef, Monotonic)>,
     /// The first slot that never had a tenant.
@@ -35,6 +38,9 @@ pub enum SlotError {
     /// All are in use.
     #[error("all {0} endpoint slots are in use; raise max_endpoints in [node]")]
     Full(u32),
+    /// What an earlier daemon left cannot be.
+    #[error("what an earlier shedder left about slot {0} makes no sense")]
+    Nonsense(u32),
     /// The kernel refused the entry.
     #[error("the kernel refused an entry of the {map} map: {source}")]
     Map {
@@ -56,10 +62,68 @@ impl SlotTable {
             destinations,
             announced: BTreeSet::new(),
             assigned: BTreeMap::new(),
+            left: BTreeSet::new(),
+            left_announced: BTreeSet::new(),
             resting: VecDeque::new(),
             untouched: 0,
             capacity,
         }
+    }
+
+    /// Takes over what an earlier daemon has left in the maps. `generation` tells of each slot its last
+    /// tenancy, zero for none.
+    pub(super) fn adopt(
+        &mut self,
+        generation: impl Fn(u32) -> u32,
+        now: Monotonic,
+    ) -> Result<(), SlotError> {
+        let slots = |source| SlotError::Map { map: "SLOTS", source };
+        for entry in &self.slots {
+            let (key, slot) = entry.map_err(slots)?;
+            let (key, slot): (EndpointKey, SlotRef) = (bytemuck::cast(key), bytemuck::cast(slot));
+            if slot.slot >= self.capacity || slot.generation != generation(slot.slot) {
+                return Err(SlotError::Nonsense(slot.slot));
+            }
+            self.assigned.insert(key, slot);
+        }
+        let taken: BTreeSet<u32> = self.assigned.values().map(|slot| slot.slot).collect();
+        if taken.len() < self.assigned.len() {
+            return Err(SlotError::Nonsense(self.capacity));
+        }
+        self.left = self.assigned.keys().copied().collect();
+        for slot in (0..self.capacity).filter(|slot| !taken.contains(slot)) {
+            if generation(slot) != 0 {
+                self.resting.push_back((SlotRef { slot, generation: generation(slot) }, now));
+            }
+        }
+        let touched = (0..self.capacity).rev().find(|slot| generation(*slot) != 0);
+        self.untouched = touched.map_or(0, |slot| slot + 1);
+        for prefix in self.destinations.keys() {
+            let prefix = prefix.map_err(|source| SlotError::Map { map: "DESTINATIONS", source })?;
+            let bits = prefix.prefix_len().saturating_sub(ADDRESS_OFFSET_BITS);
+            self.left_announced.insert((bytemuck::cast(prefix.data()), bits));
+        }
+        Ok(())
+    }
+
+    /// The slot an endpoint had under an earlier daemon, the first time it is asked for.
+    pub(super) fn take_left(&mut self, key: &EndpointKey) -> Option<SlotRef> {
+        self.left.remove(key).then(|| self.assigned.get(key).copied()).flatten()
+    }
+
+    /// The endpoints nobody has asked for yet.
+    pub(super) fn left(&self) -> Vec<(EndpointKey, SlotRef)> {
+        self.left.iter().filter_map(|key| Some((*key, *self.assigned.get(key)?))).collect()
+    }
+
+    /// Takes out of the trie what an earlier daemon announced and this one has not.
+    pub(super) fn drop_left_announced(&mut self) -> Result<(), SlotError> {
+        while let Some((key, bits)) = self.left_announced.pop_first() {
+            self.destinations
+                .remove(&prefix(key, bits))
+                .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })?;
+        }
+        Ok(())
     }
 
     /// Takes a slot for an endpoint; the programs do not see it yet.
@@ -100,6 +164,7 @@ impl SlotTable {
             .remove(&bytemuck::cast::<_, KeyBytes>(*key))
             .map_err(|source| SlotError::Map { map: "SLOTS", source })?;
         self.assigned.remove(key);
+        self.left.remove(key);
         self.release(slot, now);
         Ok(Some(slot))
     }
@@ -125,6 +190,7 @@ impl SlotTable {
             .insert(&prefix(key, bits), kind, 0)
             .map_err(|source| SlotError::Map { map: "DESTINATIONS", source })?;
         self.announced.insert((key, bits));
+        self.left_announced.remove(&(key, bits));
         Ok(())
     }
 

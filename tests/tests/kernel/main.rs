@@ -23,6 +23,7 @@ mod footprint;
 mod forgetting;
 mod guarding;
 mod half_open;
+mod handover;
 mod histogram;
 mod identity;
 mod in_flight;

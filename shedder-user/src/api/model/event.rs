@@ -173,6 +173,13 @@ pub enum EventKind {
     },
     /// The daemon started.
     Started,
+    /// It goes on with the breakers of an earlier daemon.
+    TookOver {
+        /// How many there are.
+        breakers: usize,
+        /// How many of them are not closed.
+        not_closed: usize,
+    },
     /// The daemon is stopping.
     Stopping,
     /// Something is wrong, and the daemon goes on.
@@ -187,7 +194,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind there is, as `event` names it.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "transition",
         "override",
         "reloaded",
@@ -201,6 +208,7 @@ impl EventKind {
         "attached",
         "detached",
         "started",
+        "took_over",
         "stopping",
         "missed",
     ];
@@ -220,6 +228,7 @@ impl EventKind {
             Self::ReloadFailed { .. } => "reload_failed",
             Self::Override { .. } => "override",
             Self::Started => "started",
+            Self::TookOver { .. } => "took_over",
             Self::Stopping => "stopping",
             Self::Error => "error",
             Self::Missed { .. } => "missed",

@@ -61,6 +61,7 @@ impl Filter {
             | EventKind::Reloaded { .. }
             | EventKind::ReloadFailed { .. }
             | EventKind::Started
+            | EventKind::TookOver { .. }
             | EventKind::Stopping
             | EventKind::Error
             | EventKind::Missed { .. } => false,

@@ -20,7 +20,7 @@ fn colour(kind: &EventKind) -> Option<Colour> {
         EventKind::Notice { .. } | EventKind::Missed { .. } => Some(Colour::Yellow),
         EventKind::Ports { ports, .. } => ports.pressing.then_some(Colour::Yellow),
         EventKind::Override { .. } | EventKind::Reloaded { .. } => Some(Colour::Cyan),
-        EventKind::Started | EventKind::Stopping => Some(Colour::Bold),
+        EventKind::Started | EventKind::TookOver { .. } | EventKind::Stopping => Some(Colour::Bold),
         EventKind::Established { .. }
         | EventKind::Discovered { .. }
         | EventKind::Forgotten { .. }

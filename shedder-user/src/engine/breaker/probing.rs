@@ -1,5 +1,8 @@
 //! Half-open: what the probes of this epoch have shown.
 
+use std::time::Duration;
+
+use shedder_common::breaker::BreakerRow;
 use shedder_common::time::Monotonic;
 
 use super::super::evidence::{Buckets, Sample};
@@ -51,6 +54,40 @@ impl Probing {
             deadline: None,
             refill: rule.refill.map(|refill| now.plus(refill)),
         }
+    }
+
+    /// Goes on where an earlier one was; how long its answers took is gone.
+    pub(super) fn resume(row: &BreakerRow, rule: &HalfOpenRule, now: Monotonic) -> Self {
+        let time = |nanoseconds: u64, most: Duration| {
+            let at = Monotonic::from_nanos(nanoseconds).min(now.plus(most));
+            (nanoseconds != 0).then_some(at)
+        };
+        Self {
+            admitted: row.admitted.into(),
+            successes: row.successes.into(),
+            failures: row.failures.into(),
+            run: row.run.into(),
+            concluded: row.concluded.into(),
+            grants: row.grants.max(1),
+            void: row.void,
+            response: Vec::new(),
+            deadline: time(row.until_ns, rule.deadline),
+            refill: rule
+                .refill
+                .map(|refill| time(row.refill_ns, refill).unwrap_or_else(|| now.plus(refill))),
+        }
+    }
+
+    pub(super) fn hand_on(&self, row: &mut BreakerRow) {
+        let few = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        row.admitted = few(self.admitted);
+        row.successes = few(self.successes);
+        row.failures = few(self.failures);
+        row.run = few(self.run);
+        row.concluded = few(self.concluded);
+        (row.grants, row.void) = (self.grants, self.void);
+        row.until_ns = self.deadline.map_or(0, Monotonic::as_nanos);
+        row.refill_ns = self.refill.map_or(0, Monotonic::as_nanos);
     }
 
     /// Probes that succeeded, of those admitted.
@@ -160,7 +197,7 @@ impl Probing {
         };
         let responses = Latencies::of(std::iter::once(&self.response));
         let value = responses.quantile_permille(quantile_permille).unwrap_or(0);
-        let value = std::time::Duration::from_micros(value);
+        let value = Duration::from_micros(value);
         if value > at_most {
             Conclusion::Reopen(Cause::ProbesSlow { quantile_permille, value, at_most })
         } else {

@@ -27,6 +27,11 @@ impl Ramp {
         Self { from: now, until: now.plus(duration), frozen: None, usual_rate }
     }
 
+    /// Goes on where an earlier one was.
+    pub(super) const fn resume(from: Monotonic, until: Monotonic, usual_rate: f32) -> Self {
+        Self { from, until, frozen: None, usual_rate }
+    }
+
     /// Stops and goes on by what the traffic that is let through shows; the cause to reopen, if
     /// there is one.
     pub(super) fn adjust(

@@ -29,6 +29,12 @@ impl Throttling {
         Self { tally: Tally::new(rule.window), slow_after, calm_since: None, shed_permille: 0 }
     }
 
+    /// Goes on where an earlier one was; what it had counted is gone.
+    pub(super) fn resume(rule: &ThrottleRule, shed_permille: u16) -> Self {
+        let shed_permille = shed_permille.min(rule.max_shed_permille);
+        Self { shed_permille, ..Self::new(rule, None) }
+    }
+
     /// Goes on under another rule. The share stays until the next sample; what was counted stays if
     /// the window does.
     pub(super) fn adopt(&mut self, old: &ThrottleRule, rule: &ThrottleRule) {
