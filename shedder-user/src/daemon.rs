@@ -27,6 +27,7 @@ mod reload;
 mod report;
 mod sampler;
 mod start;
+mod supervisor;
 mod taps;
 mod telemetry;
 mod unfinished;
@@ -71,6 +72,7 @@ use self::panics::Panics;
 use self::ports::Ports;
 use self::refusals::Refusals;
 use self::reload::{Occasion, Standing};
+use self::supervisor::Supervisor;
 use self::taps::Taps;
 use self::telemetry::Telemetry;
 use self::watch::Watch;
@@ -98,6 +100,7 @@ struct Daemon {
     taps: Taps,
     /// What a collector is told, if there is one.
     telemetry: Option<Telemetry>,
+    supervisor: Supervisor,
     refusals: Refusals,
     networks: Networks,
     destinations: Destinations,
@@ -160,7 +163,9 @@ pub async fn run(
         listen = daemon.listen.map(tracing::field::display),
         "guarding"
     );
+    supervisor::ready(daemon.guard.len(), daemon.cells.len());
     let outcome = daemon.serve(orders, &mut signals).await;
+    supervisor::stopping();
     daemon.kernel.flush_logs();
     daemon.journal.stopping();
     daemon.end_episodes();
@@ -259,6 +264,7 @@ impl Daemon {
             telemetry.look(&self.cells);
         }
         self.metrics.looked(now, self.config.node.tick);
+        self.supervisor.alive(now);
     }
 
     /// Shows the engine what happened to one cell, which the kernel says is urgent.

@@ -44,19 +44,23 @@ impl Daemon {
 
     /// Starts a daemon that cannot see the kernel's types.
     pub fn start_without_types(policy: &str) -> Result<Self> {
+        // In a mount namespace of its own.
+        let hide = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
+        Self::start_through(
+            &["unshare", "--mount", "sh", "-c", hide, "sh"],
+            policy,
+            &["--without-btf"],
+        )
+    }
+
+    /// As [`Daemon::start_with`], by a command that becomes the program its last arguments name.
+    pub fn start_through(through: &[&str], policy: &str, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
         fs::write(directory.path().join("shedder.toml"), policy)?;
-        // In a mount namespace of its own; `exec` makes the daemon the process that was started.
-        let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"",
-            "sh",
-        ]);
-        command.arg(program()?);
-        Self::launch(command, Arc::new(directory), &["--without-btf"])
+        let (command, rest) = through.split_first().context("a command has a name")?;
+        let mut command = Command::new(command);
+        command.args(rest).arg(program()?);
+        Self::launch(command, Arc::new(directory), arguments)
     }
 
     /// Starts another daemon with the file and the socket of an earlier one.

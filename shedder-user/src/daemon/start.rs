@@ -21,6 +21,7 @@ use super::panics::Panics;
 use super::ports::Ports;
 use super::refusals::Refusals;
 use super::reload::Standing;
+use super::supervisor::Supervisor;
 use super::taps::Taps;
 use super::watch::Watch;
 use super::{Daemon, established};
@@ -126,6 +127,7 @@ impl Daemon {
             destinations: Destinations::of(&config, &names),
             names,
             taps: Taps::default(),
+            supervisor: Supervisor::find(),
             refusals: Refusals::default(),
             undecodable: 0,
             no_breaker: None,

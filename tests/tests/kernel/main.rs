@@ -47,6 +47,7 @@ mod reuse;
 mod rollout;
 mod scene;
 mod sockets;
+mod supervisor;
 mod syn_count;
 mod throttled;
 mod top;

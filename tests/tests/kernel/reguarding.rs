@@ -1,7 +1,5 @@
 //! The policy file changes while the daemon runs: which cgroups are guarded, as whom, by which programs.
 
-use std::fs;
-
 use shedder_tests::attached::{Hook, programs};
 use shedder_tests::backend::Behaviour;
 use shedder_tests::cgroup::Cgroup;
