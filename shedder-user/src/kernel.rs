@@ -129,7 +129,9 @@ impl Kernel {
 
     /// Announces connects to nothing any more that only an earlier daemon wanted to know of.
     pub fn drop_left_destinations(&mut self) -> Result<(), SlotError> {
-        self.slots.drop_left_announced()
+        let outcome = self.slots.drop_left_announced();
+        self.count_destinations();
+        outcome
     }
 
     /// Keeps what the next daemon is to know of a breaker.
@@ -199,7 +201,8 @@ impl Kernel {
         self.node.store(0, offset_of!(NodeRow, networks), self.slots.announced() as u64);
     }
 
-    /// Tells the programs that verdicts may hold connects, `most` at once; until then they do not ask.
+    /// Tells the programs that verdicts may hold connects, `most` at once; until then, and with none, they do
+    /// not ask.
     pub fn allow_holds(&mut self, most: u32, jiffies_per_second: u32) {
         let jiffy_ns = 1_000_000_000_u64.checked_div(jiffies_per_second.into()).unwrap_or(0);
         self.node.store(0, offset_of!(NodeRow, jiffy_ns), jiffy_ns);

@@ -102,9 +102,9 @@ impl Daemon {
             warn!("{degradation}");
         }
         let jiffies_per_second = jiffies(&config, &mut kernel)?;
-        if let Some(per_second) = jiffies_per_second {
-            kernel.allow_holds(config.node.max_held, per_second);
-        }
+        // An earlier daemon may have allowed them.
+        let most = jiffies_per_second.map_or(0, |_| config.node.max_held);
+        kernel.allow_holds(most, jiffies_per_second.unwrap_or(0));
         let has_left = matches!(left, Left::Taken);
         let handover = Handover::new(pins.is_some(), has_left, started);
         let mut names = Names::new();
