@@ -21,6 +21,7 @@ mod networks;
 mod orders;
 mod panics;
 mod ports;
+mod privileges;
 mod publisher;
 mod refusals;
 mod reload;
@@ -57,7 +58,8 @@ use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
 use crate::web;
 
-pub use self::start::{Plan, RunOptions, check, require_privileges};
+pub use self::privileges::require as require_privileges;
+pub use self::start::{Plan, RunOptions, check};
 
 use self::cells::{Cells, Target};
 use self::destinations::Destinations;
@@ -129,7 +131,8 @@ pub async fn run(
     config: Config,
     options: RunOptions,
 ) -> anyhow::Result<()> {
-    require_privileges()?;
+    privileges::require()?;
+    privileges::drop_others();
     // Before anything is attached, so that from here on every way to be stopped detaches.
     let mut signals = Signals::new().context("signals cannot be caught")?;
     let node = config.node.clone();

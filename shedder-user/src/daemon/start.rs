@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use procfs::process::Process;
 use tracing::warn;
 
 use super::cells::Cells;
@@ -24,7 +23,7 @@ use super::reload::Standing;
 use super::supervisor::Supervisor;
 use super::taps::Taps;
 use super::watch::Watch;
-use super::{Daemon, established};
+use super::{Daemon, established, privileges};
 use crate::clock;
 use crate::config::{Config, Source};
 use crate::engine::{Engine, ShedAction};
@@ -54,7 +53,7 @@ pub struct Plan {
 
 /// Does everything but attaching: finds cgroups and lets the kernel verify the programs.
 pub fn check(config: &Config, options: RunOptions) -> anyhow::Result<Plan> {
-    require_privileges()?;
+    privileges::require()?;
     let cgroup2 = Cgroup2::find()?;
     let plan = Guard::plan(&cgroup2, config, None)?;
     let kernel = load(config, options)?;
@@ -205,24 +204,3 @@ pub(super) fn jiffies(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Op
     })?;
     Ok(Some(per_second))
 }
-
-/// Fails early and clearly, instead of at the first system call, when this process may not load
-/// and attach programs.
-pub fn require_privileges() -> anyhow::Result<()> {
-    let status = Process::myself().and_then(|process| process.status());
-    let effective = status.context("/proc/self/status cannot be read")?.capeff;
-    let has = |capability: u32| effective >> capability & 1 == 1;
-    let missing: Vec<&str> = CAPABILITIES
-        .into_iter()
-        .filter(|(capability, _)| !has(*capability) && !has(CAP_SYS_ADMIN))
-        .map(|(_, name)| name)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    bail!("shedder run needs root, or at least {}: try sudo", missing.join(", "))
-}
-
-const CAP_SYS_ADMIN: u32 = 21;
-const CAPABILITIES: [(u32, &str); 3] =
-    [(39, "CAP_BPF"), (12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON")];
