@@ -5,7 +5,7 @@
 
 use std::env::consts::ARCH;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -57,7 +57,7 @@ fn cargo(rust: &Toolchain, program: &Path) -> Command {
         .env("RUSTC", rust.program("rustc"))
         // A compiler that is no nightly takes `-Z build-std` only with this.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f"));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(rust).join("\x1f"));
     command
 }
 
@@ -68,12 +68,18 @@ fn with_target(command: &mut Command) -> &mut Command {
         .arg(paths::bpf_target_dir())
 }
 
-/// Full debug info is what BTF is made of, and maps with typed values need BTF.
-fn flags() -> [String; 3] {
+/// Full debug info is what BTF is made of, and maps with typed values need BTF. It names source files: by
+/// names that are the same wherever it is built, so that the same source makes the same bytes.
+fn flags(rust: &Toolchain) -> [String; 6] {
+    let called =
+        |path: PathBuf, name: &str| format!("--remap-path-prefix={}={name}", path.display());
     [
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         format!("--cfg=bpf_target_arch=\"{ARCH}\""),
+        called(paths::root().to_owned(), "shedder"),
+        called(paths::cargo_home().join("registry/src"), "crates"),
+        called(rust.sysroot.join("lib/rustlib/src/rust"), "rust"),
     ]
 }
 

@@ -37,6 +37,12 @@ pub(crate) fn default_bpf_object() -> PathBuf {
     root().join("target/bpf/shedder.bpf.o")
 }
 
+/// Where cargo keeps what it downloads and installs.
+pub(crate) fn cargo_home() -> PathBuf {
+    let home = || env::home_dir().unwrap_or_default().join(".cargo");
+    env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
 /// `path` as a person in the root of the checkout would write it.
 pub(crate) fn relative(path: &Path) -> &Path {
     path.strip_prefix(root()).unwrap_or(path)
