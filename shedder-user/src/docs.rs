@@ -10,6 +10,7 @@ mod blocks;
 mod commands;
 mod links;
 mod policies;
+mod promises;
 
 /// Holds the part of a chapter that comes from the code to `wanted`; with `SHEDDER_WRITE_DOCS=1` this
 /// writes it.
