@@ -36,7 +36,8 @@ impl BpfFs {
 impl Drop for BpfFs {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(self.0.join("shedder")));
-        drop(Command::new("umount").arg(&self.0).status());
+        // Lazily: what a process that is just ending holds of it goes with that process.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
     }
 }
 

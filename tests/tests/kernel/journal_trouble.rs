@@ -43,7 +43,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        drop(Command::new("umount").arg(&self.0).status());
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
     }
 }
 
