@@ -108,14 +108,7 @@ const _: () = assert!(size_of::<BreakerRow>() == 384);
 impl BreakerRow {
     /// Of a slot of which nothing is known.
     pub const CLEAR: Self = Self {
-        key: EndpointKey {
-            caller: 0,
-            port: [0; 2],
-            family: 0,
-            protocol: 0,
-            address: [0; 16],
-            network: 0,
-        },
+        key: EndpointKey::NONE,
         names: 0,
         since_ns: 0,
         from_ns: 0,

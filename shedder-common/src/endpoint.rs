@@ -41,6 +41,10 @@ pub struct EndpointKey {
 }
 
 impl EndpointKey {
+    /// No endpoint of anybody.
+    pub const NONE: Self =
+        Self { caller: 0, port: [0; 2], family: 0, protocol: 0, address: [0; 16], network: 0 };
+
     /// The key of an IPv4 destination; `address` and `port` in network order.
     #[inline(always)]
     pub const fn ipv4(caller: u32, address: [u8; 4], port: [u8; 2]) -> Self {

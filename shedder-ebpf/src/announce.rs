@@ -50,14 +50,7 @@ pub fn failure_run(slot: SlotRef, failures: u64) {
         kind: KIND_FAILURE_RUN,
         reserved: 0,
         at_ns: now_ns(),
-        key: EndpointKey {
-            caller: 0,
-            port: [0; 2],
-            family: 0,
-            protocol: 0,
-            address: [0; 16],
-            network: 0,
-        },
+        key: EndpointKey::NONE,
         slot,
         value: failures,
     });

@@ -9,6 +9,7 @@ mod destinations;
 mod discovery;
 mod established;
 mod explain;
+mod fnv;
 mod forgetting;
 mod glance;
 mod guard;

@@ -9,8 +9,8 @@ use shedder_common::breaker::BreakerRow;
 use shedder_common::endpoint::EndpointKey;
 use shedder_common::time::Monotonic;
 
-use super::Daemon;
 use super::cells::{Cell, caller_id};
+use super::{Daemon, fnv};
 use crate::config::Config;
 use crate::engine::{CellId, Engine, State};
 use crate::kernel::{Kernel, Left};
@@ -123,13 +123,10 @@ fn keep(kernel: &mut Kernel, engine: &Engine, config: &Config, cell: &Cell) {
     kernel.keep(cell.slot, &row);
 }
 
-/// Stands for a caller and a service, by their names, in every daemon there will be: FNV-1a.
+/// Stands for a caller and a service, by their names, in every daemon there will be.
 pub(super) fn names(config: &Config, caller: usize, service: usize) -> u64 {
     let (caller, service) = (&config.callers[caller].name, &config.services[service].name);
-    let text = caller.bytes().chain([0]).chain(service.bytes());
-    text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    fnv::hash(caller.bytes().chain([0]).chain(service.bytes()))
 }
 
 /// Longer than looking up a name takes.

@@ -86,13 +86,8 @@ impl Pins {
         }
         let lock = lock(directory).map_err(failed)?;
         let _lock = lock.ok_or_else(|| PinError::InUse(directory.to_owned()))?;
-        let mut removed = 0;
-        for (version, own) in versions(directory)? {
-            removed += empty(&own)?;
-            tracing::debug!(version, "unpinned");
-            // Left in place when something of somebody else's is in it.
-            drop(fs::remove_dir(own));
-        }
+        let removed = empty_all(directory)?;
+        // Left in place when something of somebody else's is in it.
         drop(fs::remove_dir(directory));
         Ok(removed)
     }
@@ -135,14 +130,8 @@ impl Pins {
 
     /// Removes what an earlier daemon has left in spite of an obstacle; how many links there were.
     pub fn start_clean(&self) -> Result<usize, PinError> {
-        let base = self.directory.parent().unwrap_or(&self.directory);
-        let mut removed = 0;
-        for (_, own) in versions(base)? {
-            removed += empty(&own)?;
-            if own != self.directory {
-                drop(fs::remove_dir(own));
-            }
-        }
+        let removed = empty_all(self.directory.parent().unwrap_or(&self.directory))?;
+        make(&self.directory)?;
         Ok(removed)
     }
 
@@ -243,6 +232,17 @@ fn versions(directory: &Path) -> Result<Vec<(u32, PathBuf)>, PinError> {
 
 fn version_name(version: u32) -> String {
     format!("{VERSION_PREFIX}{version}")
+}
+
+/// Removes what every version has left, and its directory; how many links there were.
+fn empty_all(directory: &Path) -> Result<usize, PinError> {
+    let mut removed = 0;
+    for (_, own) in versions(directory)? {
+        removed += empty(&own)?;
+        // Left in place when something of somebody else's is in it.
+        drop(fs::remove_dir(own));
+    }
+    Ok(removed)
 }
 
 /// Removes links, those that decide first, then maps; how many links there were.

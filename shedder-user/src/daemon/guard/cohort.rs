@@ -5,6 +5,8 @@
 
 use std::fs;
 
+use crate::daemon::fnv;
+
 /// What tells this node from others, so that one percent of a fleet is not the same cgroup everywhere:
 /// the machine's id, or its name where it has none.
 pub(super) fn node() -> String {
@@ -16,10 +18,8 @@ pub(super) fn node() -> String {
 /// The hundredth of all cgroups that this one belongs to: from 0 to 99.
 pub(super) fn cohort(node: &str, path: &str) -> u16 {
     let text = node.bytes().chain([0]).chain(path.bytes());
-    // FNV-1a, then the finalizer of SplitMix64, because FNV leaves neighbours near each other.
-    let hash = text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    // Then the finalizer of SplitMix64, because FNV leaves neighbours near each other.
+    let hash = fnv::hash(text);
     let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     let hundredth = (hash ^ hash >> 31) % 100;
