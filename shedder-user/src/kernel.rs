@@ -4,6 +4,7 @@
 //! [`Attachment`]. Dropping them detaches, unless the links were pinned. Policy is unknown here.
 
 mod attachment;
+mod btf;
 mod cause;
 mod cgroup2;
 pub mod connections;
@@ -37,6 +38,7 @@ use shedder_common::verdict::Verdict;
 use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
+pub use self::btf::BtfError;
 pub use self::cgroup2::{Cgroup2, Cgroup2Error, GuardedCgroup, drop_dead_claims};
 pub use self::hook::Needs;
 pub use self::layout::LayoutError;

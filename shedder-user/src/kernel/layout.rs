@@ -1,8 +1,10 @@
 //! Where this kernel keeps the fields the programs read, from its own type information.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use btf_rs::{Btf, Type};
+use super::btf::{self, BtfError};
 
 /// Where the kernel publishes its types.
 pub(super) const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -15,7 +17,10 @@ pub enum LayoutError {
     Missing,
     /// They cannot be read.
     #[error("the kernel's BTF cannot be read: {0}")]
-    Unreadable(#[from] btf_rs::Error),
+    Unreadable(#[from] io::Error),
+    /// They are not as expected.
+    #[error("the kernel's BTF at {VMLINUX_BTF} is not understood: {0}")]
+    Strange(#[from] BtfError),
     /// They do not have the field.
     #[error("the kernel's BTF has no {structure}.{field}")]
     NoField {
@@ -31,18 +36,7 @@ pub(super) fn sk_err_offset() -> Result<u32, LayoutError> {
     if !Path::new(VMLINUX_BTF).exists() {
         return Err(LayoutError::Missing);
     }
-    let btf = Btf::from_file(VMLINUX_BTF)?;
-    offset_of(&btf, "sock", "sk_err")
-}
-
-fn offset_of(btf: &Btf, structure: &'static str, field: &'static str) -> Result<u32, LayoutError> {
-    for candidate in btf.resolve_types_by_name(structure)? {
-        let Type::Struct(candidate) = candidate else { continue };
-        for member in &candidate.members {
-            if btf.resolve_name(member).is_ok_and(|name| name == field) {
-                return Ok(member.bit_offset() / 8);
-            }
-        }
-    }
-    Err(LayoutError::NoField { structure, field })
+    let (structure, field) = ("sock", "sk_err");
+    let bits = btf::bit_offset(&fs::read(VMLINUX_BTF)?, structure, field)?;
+    bits.map(|bits| bits / 8).ok_or(LayoutError::NoField { structure, field })
 }
