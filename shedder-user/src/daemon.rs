@@ -16,6 +16,7 @@ mod guard;
 mod handover;
 mod histogram;
 mod journal;
+mod memory;
 mod metrics;
 mod names;
 mod networks;
@@ -145,6 +146,7 @@ pub async fn run(
     let journal = Journal::open(&node, socket.group());
     let panics = panics::watch(node.state_dir.as_deref());
     let mut daemon = Daemon::start(source, content, config, options, journal)?;
+    memory::give_back();
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
     let (control, orders) = mpsc::channel(64);
