@@ -21,7 +21,6 @@ mod promises;
 mod record;
 mod stage;
 mod table;
-mod vitals;
 
 use director::Director;
 use promises::Promise;

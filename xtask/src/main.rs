@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod host;
 mod lint;
+mod load;
 mod paths;
 mod process;
 mod setup;
@@ -87,6 +88,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build, then connect as fast as the machine gives for an hour and judge whether anything grew.
+    #[command(disable_help_flag = true)]
+    Load {
+        /// Arguments for the load, such as `--minutes 5` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build the book in docs/ with mdBook, which is fetched when it is missing.
     Docs {
         /// First write the parts that come from the code: policy, presets, metrics.
@@ -120,6 +128,7 @@ fn main() -> ExitCode {
         Chore::Bench { args } => bench::run(&args),
         Chore::Budget { args } => budget::run(&args),
         Chore::Soak { args } => soak::run(&args),
+        Chore::Load { args } => load::run(&args),
         Chore::Docs { write } => docs::run(write),
         Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
         Chore::Lint => lint::run(),
@@ -145,6 +154,7 @@ Examples:
   cargo xtask bench engine          what deciding costs, and how well it is done
   cargo xtask budget                whether the BPF programs keep to their ceilings
   cargo xtask soak                  ten minutes of random faults, and whether every promise held
+  cargo xtask load                  an hour of connects, and whether anything grew
   cargo xtask docs                  the book, in target/book
   cargo xtask vm --short            a few kernel tests on Linux 6.1 and 6.12
   cargo xtask bench --help          what else can be measured";

@@ -13,10 +13,10 @@ use super::faults::{Fault, Faults};
 use super::record::{Case, Record};
 use super::stage::Stage;
 use super::table;
-use super::vitals::{Vitals, map_entries};
 use crate::backend::Behaviour;
 use crate::clock::{now, remaining};
 use crate::interrupt;
+use crate::vitals::{Vitals, map_entries};
 
 /// Plays once.
 #[derive(Debug)]

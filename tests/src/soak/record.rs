@@ -14,9 +14,9 @@ use super::faults::Fault;
 use super::figures::{FaultFigures, Figures};
 use super::in_flight::InFlight;
 use super::stage::Stage;
-use super::vitals::{Vitals, map_entries};
 use crate::clock::now;
 use crate::daemon::Daemon;
+use crate::vitals::{Vitals, map_entries};
 
 /// Everything noted.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
-//! What the daemon holds: descriptors, memory, entries of maps.
+//! What the daemon holds and takes: descriptors, memory, processor time, entries of maps.
 //!
 //! Invariant: all of it is the kernel's word, not the daemon's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, Map, MapData, MapInfo, loaded_maps};
@@ -11,15 +12,15 @@ use shedder_common::endpoint::{EndpointKey, SlotRef};
 
 /// Taken at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Vitals {
-    pub(super) descriptors: usize,
+pub(crate) struct Vitals {
+    pub(crate) descriptors: usize,
     /// Memory that is not swapped out.
-    pub(super) resident_kib: u64,
+    pub(crate) resident_kib: u64,
 }
 
 impl Vitals {
     /// Of a running process.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
             .context("the daemon's descriptors cannot be listed")?
             .count();
@@ -34,8 +35,22 @@ impl Vitals {
     }
 }
 
-/// The entries of every hash of endpoints a process has loaded, by name; arrays cannot grow.
-pub(super) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
+/// The processor time that all threads of a process have taken, to the nanosecond.
+pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    for thread in threads.context("the daemon's threads cannot be listed")? {
+        // A thread that has just ended takes its time with it; the daemon ends none that counts.
+        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        let ran = text.split_whitespace().next().and_then(|word| word.parse().ok());
+        sum += Duration::from_nanos(ran.context("the kernel does not tell how long threads ran")?);
+    }
+    Ok(sum)
+}
+
+/// The entries of every hash of endpoints a process has loaded, by name. Arrays cannot grow, and an LRU
+/// hash has its size from the beginning and makes room by itself.
+pub(crate) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     let own = map_ids(pid)?;
     let mut entries = BTreeMap::new();
     // Maps of others come and go while the list is read.
@@ -51,10 +66,9 @@ pub(super) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
 fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
     let is_by_endpoint = usize::try_from(info.key_size()) == Ok(size_of::<EndpointKey>());
     let map = Map::from_map_data(MapData::from_id(info.id())?)?;
-    let (Map::HashMap(_) | Map::LruHashMap(_), true) = (&map, is_by_endpoint) else {
+    let (Map::HashMap(_), true) = (&map, is_by_endpoint) else {
         return Ok(None);
     };
-    // The values of both are as wide: a slot, or a time.
     let map: HashMap<MapData, [u8; size_of::<EndpointKey>()], [u8; size_of::<SlotRef>()]> =
         HashMap::try_from(map)?;
     Ok(Some(map.keys().filter_map(Result::ok).count()))
