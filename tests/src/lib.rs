@@ -22,6 +22,7 @@ pub mod prometheus;
 pub mod recorder;
 pub mod rotel;
 pub mod soak;
+pub mod systemd;
 pub mod terminal;
 pub mod web;
 pub mod wire;

@@ -86,8 +86,15 @@ const THREADS: &str = "--test-threads=1";
 
 /// These judge the speed of this machine, or ask what no guest has: promtool, a browser, a collector,
 /// a terminal, the documentation.
-const NOT_ABOUT_THE_KERNEL: [&str; 6] =
-    ["bench::", "prometheus::", "dashboard::", "docs::", "otlp::a_real_collector", "top::"];
+const NOT_ABOUT_THE_KERNEL: [&str; 7] = [
+    "bench::",
+    "prometheus::",
+    "dashboard::",
+    "docs::",
+    "otlp::a_real_collector",
+    "systemd::",
+    "top::",
+];
 
 /// One for each thing a kernel may do differently: what the programs decide, evidence and
 /// refusal, holds, redirects, the timing of packets, the end of connections.

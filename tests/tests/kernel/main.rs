@@ -49,6 +49,7 @@ mod scene;
 mod sockets;
 mod supervisor;
 mod syn_count;
+mod systemd;
 mod throttled;
 mod top;
 mod trips;

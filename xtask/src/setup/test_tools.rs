@@ -49,7 +49,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -59,6 +59,11 @@ const TOOLS: [Tool; 3] = [
         program: "nft",
         package: "nftables",
         why: "the kernel tests drop and reject packets with it, to be the faulty network",
+    },
+    Tool {
+        program: "systemctl",
+        package: "systemd",
+        why: "the tests run the unit that is shipped under a systemd of their own",
     },
     Tool {
         program: "tmux",
