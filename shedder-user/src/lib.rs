@@ -16,6 +16,7 @@ pub mod engine;
 pub mod kernel;
 pub mod metrics;
 mod picture;
+mod printable;
 pub mod recording;
 pub mod replay;
 pub mod simulation;

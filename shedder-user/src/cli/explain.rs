@@ -8,6 +8,7 @@ use super::output::span;
 use super::{Failure, Reach};
 use crate::api::Subject;
 use crate::api::model::{self, Explained, Explanation, Refusal};
+use crate::printable::printable;
 
 /// Explain why connects are refused: by which rule, on which numbers, until when, and what would let
 /// them through
@@ -125,11 +126,12 @@ pub(super) fn line(refusal: &Refusal) -> String {
     let bound = refusal.source.as_ref().map_or_else(String::new, |at| format!(" from {at}"));
     let by = if refusal.transport == "udp" { " by UDP" } else { "" };
     let cgroup = refusal.cgroup.as_deref().unwrap_or("a cgroup it has left by ending");
+    let (cgroup, comm) = (printable(cgroup), printable(&refusal.comm));
     format!(
         "  {} pid {} ({}), user {}, in {cgroup}{bound}: {} to {}{}{by}, because {cause}{reason}\n",
         refusal.at,
         refusal.pid,
-        refusal.comm,
+        comm,
         refusal.uid,
         refusal.errno,
         refusal.endpoint,

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, advice};
 use crate::config::Source;
 use crate::daemon::{self, RunOptions};
+use crate::printable::printable;
 
 /// Guard the services of a policy file until told to stop.
 ///
@@ -74,7 +75,7 @@ impl Run {
 fn report(plan: &daemon::Plan) {
     println!("The kernel accepts every program.");
     for (path, caller) in &plan.cgroups {
-        println!("would guard {path} as {caller}");
+        println!("would guard {} as {caller}", printable(path));
     }
     for pattern in &plan.unmatched {
         println!("would wait for a cgroup that matches {pattern}");

@@ -21,6 +21,7 @@ use crate::api::model::{Event, EventKind};
 use crate::clock;
 use crate::config::{Config, JournalLimits, Node};
 use crate::metrics::JournalCounts;
+use crate::printable::printable;
 
 pub(super) use self::audit::by;
 use self::disk::{Disk, Report};
@@ -132,7 +133,7 @@ impl Journal {
         match change {
             Change::Attached { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "attached");
-                let text = format!("guarding {path} as {}", name(*caller));
+                let text = format!("guarding {} as {}", printable(path), name(*caller));
                 self.push(
                     EventKind::Attached { cgroup: path.clone(), caller: name(*caller) },
                     text,
@@ -140,7 +141,7 @@ impl Journal {
             }
             Change::Detached { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "detached");
-                let text = format!("{path} is gone and no longer guarded");
+                let text = format!("{} is gone and no longer guarded", printable(path));
                 self.push(
                     EventKind::Detached { cgroup: path.clone(), caller: name(*caller) },
                     text,
@@ -148,13 +149,15 @@ impl Journal {
             }
             Change::Dropped { path, caller } => {
                 info!(cgroup = path, caller = name(*caller), "dropped");
-                let text = format!("{path} is no longer guarded as {}", name(*caller));
+                let text = format!("{} is no longer guarded as {}", printable(path), name(*caller));
                 self.push(
                     EventKind::Detached { cgroup: path.clone(), caller: name(*caller) },
                     text,
                 );
             }
-            Change::Refused { path, why } => self.error(&format!("{path} is not guarded: {why}")),
+            Change::Refused { path, why } => {
+                self.error(&printable(&format!("{path} is not guarded: {why}")));
+            }
         }
     }
 

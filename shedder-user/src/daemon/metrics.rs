@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::{Cause, Change, Sample, State};
 use crate::metrics::{Calls, Endpoint, Snapshot, Tally, page};
+use crate::printable::printable;
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -117,7 +118,7 @@ impl Daemon {
     /// Why this daemon is not ready, if it is not: ready is attached, and looking at the evidence.
     pub(super) fn readiness(&self) -> Result<(), String> {
         if let Some((path, why)) = self.guard.first_refused() {
-            return Err(format!("{path} is not guarded: {why}"));
+            return Err(printable(&format!("{path} is not guarded: {why}")).into_owned());
         }
         if self.guard.len() == 0 {
             return Err("no cgroup is guarded: none matches the policy file yet".to_owned());

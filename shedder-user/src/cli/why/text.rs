@@ -14,6 +14,7 @@ use super::super::output::span;
 use super::Answer;
 use super::process::Process;
 use crate::api::model::{Breaker, Cgroup, Explained, Refusal, Status};
+use crate::printable::printable;
 
 /// The endpoints of which connects are shed to some caller.
 pub(super) fn shed_endpoints(status: &Status) -> BTreeSet<String> {
@@ -165,13 +166,13 @@ fn siblings(status: &Status, breaker: &Breaker) -> String {
 /// Where processes are, as the beginning of a sentence.
 fn whereabouts(processes: &[&Process]) -> String {
     let cgroups: BTreeSet<&str> = processes.iter().map(|it| it.cgroup.as_str()).collect();
-    let cgroups = listed(cgroups.into_iter());
+    let cgroups = printable(&listed(cgroups.into_iter())).into_owned();
     if let [process] = processes {
-        return format!("{} (pid {}) is in {cgroups}", process.name, process.pid);
+        return format!("{} (pid {}) is in {cgroups}", printable(&process.name), process.pid);
     }
     let pids: Vec<String> = processes.iter().map(|it| it.pid.to_string()).collect();
     let pids = listed(pids.iter().map(String::as_str));
-    let name = processes.first().map_or("", |process| process.name.as_str());
+    let name = printable(processes.first().map_or("", |process| process.name.as_str()));
     format!("{} processes called {name} (pids {pids}) are in {cgroups}", processes.len())
 }
 
@@ -187,7 +188,7 @@ fn guarded(status: &Status) -> String {
     if cgroups.is_empty() {
         return "No cgroup is guarded now.\n".to_owned();
     }
-    format!("Guarded are: {}.\n", listed(cgroups.iter().map(String::as_str)))
+    format!("Guarded are: {}.\n", printable(&listed(cgroups.iter().map(String::as_str))))
 }
 
 fn lately(refusals: &[Refusal]) -> String {

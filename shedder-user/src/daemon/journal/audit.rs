@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::Journal;
 use crate::api::Operator;
 use crate::api::model::{BreakerName, By, EventKind, Order, Override, Reloaded};
+use crate::printable::printable;
 
 impl Journal {
     /// An order that is carried out on `breakers`; `ttl` is how long it lasts.
@@ -57,7 +58,7 @@ impl Journal {
 pub(in crate::daemon) fn by(operator: Operator) -> By {
     let Operator { uid, pid } = operator;
     let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", pid?)).ok();
-    let name = read("comm").map(|name| name.trim_end().to_owned());
+    let name = read("comm").map(|name| printable(name.trim_end()).into_owned());
     let login = read("loginuid").and_then(|uid| uid.trim().parse().ok());
     By {
         process: name,
