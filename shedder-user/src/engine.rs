@@ -373,7 +373,9 @@ impl Engine {
                         breaker.throttle(Cause::Yielded, None, None, now).into()
                     });
                 }
-                self.safety.tripped(now);
+                if let Some(place) = self.cells.place(cell) {
+                    self.safety.tripped(place, now);
+                }
                 let cause = Cause::Trip(reason.clone());
                 self.change(cell, now, |breaker| {
                     breaker.trip(cause, severity, Some(scope), now).into()

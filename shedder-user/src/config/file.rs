@@ -80,7 +80,8 @@ pub(super) struct Node {
     /// Whether a change of the file is taken up by itself, within about a second.
     #[schemars(extend("default" = true))]
     pub(super) watch: Option<bool>,
-    /// Nothing more is opened on this node while one of these is reached.
+    /// Nothing more is opened on this node while one of these is reached. No caller takes more than half of one from the
+    /// others.
     pub(super) brakes: Option<Brakes>,
 }
 

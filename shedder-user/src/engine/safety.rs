@@ -3,7 +3,7 @@
 //!
 //! Invariant: it objects, it never trips anything by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shedder_common::time::Monotonic;
@@ -19,14 +19,17 @@ use super::state::State;
 use super::tally::Tally;
 use super::transition::{Restraint, Scope};
 
+mod brakes;
 mod node_rules;
 mod openings;
 mod services;
+mod suspicion;
 
 pub use self::node_rules::NodeRules;
 
+use self::brakes::Usage;
 use self::openings::allowed_open;
-use self::services::{BadServices, Services};
+use self::services::Services;
 
 /// Where a breaker belongs. The numbers are the shell's; only their equality matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +49,11 @@ pub(super) struct Safety {
     groups: BTreeMap<(u32, u32), Group>,
     endpoints: BTreeMap<u32, Vec<CellId>>,
     services: Services,
-    callers: BTreeMap<u32, Tally>,
-    refusals: Tally,
-    trips: Tally,
-    braking: Option<Brake>,
-    suspects: bool,
+    callers: BTreeMap<u32, Usage>,
+    /// For whom nothing more is opened, and why.
+    braking: BTreeMap<u32, Brake>,
+    /// For whom the node is suspect.
+    suspects: BTreeSet<u32>,
     /// Something has changed that may keep any breaker from opening.
     is_stirred: bool,
     /// Groups of which something else holds than their breakers were told.
@@ -109,10 +112,8 @@ impl Safety {
             endpoints: BTreeMap::new(),
             services: Services::default(),
             callers: BTreeMap::new(),
-            refusals: Tally::new(SECOND * 5),
-            trips: Tally::new(MINUTE),
-            braking: None,
-            suspects: false,
+            braking: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             is_stirred: false,
             changed: Vec::new(),
         }
@@ -152,12 +153,15 @@ impl Safety {
 
     /// Forgets the groups without cells that are not wanted, and callers and services without groups.
     pub(super) fn forget_groups(&mut self, is_wanted: impl Fn(u32, u32) -> bool) {
-        let Self { groups, services, callers, endpoints, .. } = self;
+        let Self { groups, services, callers, braking, suspects, endpoints, .. } = self;
         groups.retain(|(caller, service), group| {
             !group.cells.is_empty() || is_wanted(*caller, *service)
         });
         services.retain(|service| groups.keys().any(|(_, other)| *other == service));
         callers.retain(|caller, _| groups.keys().any(|(other, _)| other == caller));
+        braking.retain(|caller, _| callers.contains_key(caller));
+        suspects.retain(|caller| callers.contains_key(caller));
+        services.retain_callers(|caller| callers.contains_key(&caller));
         endpoints.retain(|_, cells| !cells.is_empty());
     }
 
@@ -220,9 +224,7 @@ impl Safety {
         }
         let refused = if enforces { counts.shed } else { 0 };
         self.is_stirred |= refused > 0;
-        let caller = self.callers.entry(place.caller).or_insert_with(|| Tally::new(MINUTE));
-        caller.add([counts.connects, refused], now);
-        self.refusals.add([refused, 0], now);
+        self.callers.entry(place.caller).or_default().asked(counts.connects, refused, now);
         if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
             group.ledger.add([counts.connects, 0], now);
         }
@@ -240,9 +242,9 @@ impl Safety {
         let (Some(place), Some(breaker)) = (all.place(cell), all.breaker(cell)) else {
             return Ruling::Nothing;
         };
-        self.services.note_bad(place.service, now);
+        self.services.note_bad(place.service, place.caller, now);
         self.is_stirred = true;
-        if self.suspect(now, notices) || self.brake(place, now, notices) {
+        if self.suspect(place.caller, now, notices) || self.brake(place, now, notices) {
             return Ruling::Nothing;
         }
         let (scope, with) = self.scope(cell, place, all, now);
@@ -253,8 +255,8 @@ impl Safety {
     }
 
     /// Counts a trip that was carried out.
-    pub(super) fn tripped(&mut self, now: Monotonic) {
-        self.trips.add([1, 0], now);
+    pub(super) fn tripped(&mut self, place: Place, now: Monotonic) {
+        self.callers.entry(place.caller).or_default().tripped(now);
         self.is_stirred = true;
     }
 
@@ -336,54 +338,6 @@ impl Safety {
         group.is_panicking = is_panicking;
         self.changed.push((place.caller, place.service));
         Some(Notice::Panic { cell, is_over: !is_panicking, failing, active, at: now })
-    }
-
-    /// Whether most services go bad at once: then the node is at fault, or its network.
-    fn suspect(&mut self, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
-        let services = self.services.bad(now);
-        let is_suspect = services.are_suspect(self.rules.suspect_permille);
-        if is_suspect != self.suspects {
-            self.suspects = is_suspect;
-            let BadServices { bad: degraded, active } = services;
-            notices.push(Notice::NodeSuspect { is_over: !is_suspect, degraded, active, at: now });
-        }
-        is_suspect
-    }
-
-    /// Whether the node has shed as much as it may.
-    fn brake(&mut self, place: Place, now: Monotonic, notices: &mut Vec<Notice>) -> bool {
-        let brake = self.brake_of(place.caller, now);
-        let kind = |brake: &Option<Brake>| brake.as_ref().map(std::mem::discriminant);
-        if kind(&brake) != kind(&self.braking) {
-            notices.push(match (&brake, &self.braking) {
-                (Some(brake), _) => Notice::Brake { brake: *brake, is_over: false, at: now },
-                (None, Some(was)) => Notice::Brake { brake: *was, is_over: true, at: now },
-                (None, None) => unreachable!("their kinds differ"),
-            });
-        }
-        self.braking = brake;
-        brake.is_some()
-    }
-
-    /// What the node has shed too much of, where it has.
-    fn brake_of(&self, caller: u32, now: Monotonic) -> Option<Brake> {
-        let [trips, _] = self.trips.sums(now);
-        let [refusals, _] = self.refusals.sums(now);
-        let [connects, refused] = self.callers.get(&caller).map_or([0, 0], |tally| tally.sums(now));
-        if trips >= self.rules.trips_per_minute.into() {
-            Some(Brake::Trips { trips, limit: self.rules.trips_per_minute })
-        } else if refusals / 5 > self.rules.refusals_per_second {
-            let limit = self.rules.refusals_per_second;
-            Some(Brake::Refusals { per_second: refusals / 5, limit })
-        } else if refused >= FEW_REFUSALS
-            && refused.saturating_mul(1000)
-                > connects.saturating_mul(self.rules.caller_refused_permille.into())
-        {
-            let limit_permille = self.rules.caller_refused_permille;
-            Some(Brake::Caller { caller, refused, connects, limit_permille })
-        } else {
-            None
-        }
     }
 
     /// Whose fault it is: this caller's alone, or the endpoint's.

@@ -32,12 +32,11 @@ impl Safety {
         }
         // What is in use now may be so no longer before this is reckoned again.
         let moments = [now, now.plus(SECOND)];
-        let bad = moments.map(|at| (at, self.services.bad(at)));
+        let known = moments.map(|at| (at, self.services.bad(at), self.load(at)));
         for (caller, service) in due {
-            let node_lets = bad.iter().all(|(at, bad)| {
-                let bad = self.services.bad_with(*bad, service, *at);
-                self.brake_of(caller, *at).is_none()
-                    && !bad.are_suspect(self.rules.suspect_permille)
+            let node_lets = known.iter().all(|(at, bad, load)| {
+                self.brake_of(caller, *load, *at).is_none()
+                    && !self.would_suspect(caller, service, *bad, *at)
             });
             if let Some(group) = self.groups.get_mut(&(caller, service)) {
                 let lets_open = node_lets && group.may_open_one_more(all, moments);

@@ -1,5 +1,8 @@
 //! Which services are in use, and which of them have gone bad: most of them at once is the node's own
 //! fault.
+//!
+//! Invariant: what one caller alone finds bad never suffices to make the node suspect to another, where
+//! more than one service is needed for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +16,8 @@ pub(super) struct Services(BTreeMap<u32, Service>);
 #[derive(Debug, Default)]
 struct Service {
     traffic: Option<Monotonic>,
-    bad: Option<Monotonic>,
+    /// When a rule about it held last, by caller.
+    bad: BTreeMap<u32, Monotonic>,
 }
 
 /// How many services are bad, of those in use.
@@ -32,6 +36,13 @@ impl Services {
         self.0.retain(|service, _| is_wanted(*service));
     }
 
+    /// What callers that are gone have found.
+    pub(super) fn retain_callers(&mut self, is_wanted: impl Fn(u32) -> bool) {
+        for service in self.0.values_mut() {
+            service.bad.retain(|caller, _| is_wanted(*caller));
+        }
+    }
+
     /// It has answered, or failed to; whether it was not in use before.
     pub(super) fn note_traffic(&mut self, service: u32, now: Monotonic) -> bool {
         let Some(service) = self.0.get_mut(&service) else { return false };
@@ -39,31 +50,52 @@ impl Services {
         !is_recent(before, now)
     }
 
-    /// A rule about it holds.
-    pub(super) fn note_bad(&mut self, service: u32, now: Monotonic) {
+    /// A rule about it holds for a caller.
+    pub(super) fn note_bad(&mut self, service: u32, caller: u32, now: Monotonic) {
         if let Some(service) = self.0.get_mut(&service) {
-            service.bad = Some(now);
+            service.bad.insert(caller, now);
         }
     }
 
-    /// How many have gone bad lately.
+    /// How many have gone bad lately, whoever says so.
     pub(super) fn bad(&self, now: Monotonic) -> BadServices {
         let active = || self.0.values().filter(|service| is_recent(service.traffic, now));
-        BadServices {
-            bad: active().filter(|service| is_recent(service.bad, now)).count(),
-            active: active().count(),
-        }
+        let bad = active().filter(|service| service.bad.values().any(|at| is_at_once(*at, now)));
+        BadServices { bad: bad.count(), active: active().count() }
     }
 
-    /// How many would be bad if `service` went bad besides those that are.
-    pub(super) fn bad_with(&self, bad: BadServices, service: u32, now: Monotonic) -> BadServices {
-        let seen = self.0.get(&service);
-        let is_active = seen.is_some_and(|service| is_recent(service.traffic, now));
-        let is_bad = is_active && seen.is_some_and(|service| is_recent(service.bad, now));
-        BadServices {
-            bad: bad.bad + usize::from(!is_bad),
-            active: bad.active + usize::from(!is_active),
+    /// As [`Services::bad`], in the eyes of one caller: of those that another one alone finds bad, no more
+    /// than half of what makes suspicious. `besides` is bad for the caller in any case.
+    pub(super) fn bad_for(
+        &self,
+        caller: u32,
+        besides: Option<u32>,
+        permille: u16,
+        now: Monotonic,
+    ) -> BadServices {
+        let is_besides = |number: u32| besides == Some(number);
+        let active: Vec<(u32, &Service)> = self
+            .0
+            .iter()
+            .filter(|(number, service)| is_besides(**number) || is_recent(service.traffic, now))
+            .map(|(number, service)| (*number, service))
+            .collect();
+        let enough = (active.len() * usize::from(permille)).div_ceil(1000);
+        let most_of_one = (enough / 2).max(1);
+        let mut bad = 0;
+        let mut counted: BTreeMap<u32, usize> = BTreeMap::new();
+        for (number, service) in &active {
+            let mut by = service.bad.iter().filter(|(_, at)| is_at_once(**at, now)).map(|it| *it.0);
+            if is_besides(*number) || by.clone().any(|it| it == caller) {
+                bad += 1;
+            } else if let Some(other) =
+                by.find(|it| counted.get(it).is_none_or(|count| *count < most_of_one))
+            {
+                *counted.entry(other).or_default() += 1;
+                bad += 1;
+            }
         }
+        BadServices { bad, active: active.len() }
     }
 }
 
@@ -76,7 +108,11 @@ impl BadServices {
 
 /// Whether it was so short a time ago that it happens at once with what happens now.
 fn is_recent(at: Option<Monotonic>, now: Monotonic) -> bool {
-    at.is_some_and(|at| now.since(at) <= AT_ONCE)
+    at.is_some_and(|at| is_at_once(at, now))
+}
+
+fn is_at_once(at: Monotonic, now: Monotonic) -> bool {
+    now.since(at) <= AT_ONCE
 }
 
 /// Services that go bad within this time go bad at once.

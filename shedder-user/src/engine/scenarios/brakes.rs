@@ -56,6 +56,62 @@ fn the_node_refuses_only_so_many_a_second() {
     );
 }
 
+/// Who trips breakers, or is refused, as fast as it can takes half of the limit from the others; two of
+/// them take all of it.
+#[test]
+fn one_caller_does_not_brake_another() {
+    let rules = NodeRules {
+        trips_per_minute: 4,
+        refusals_per_second: 20,
+        caller_refused_permille: 1_000,
+        suspect_permille: 1_000,
+    };
+    let mut cells: Vec<_> = (0..8).map(|endpoint| (0, 0, endpoint)).collect();
+    cells.extend((8..12).map(|endpoint| (1, 1, endpoint)));
+    let mut stage = Stage::with_rules(&consecutive(), &cells, rules);
+    for cell in 0..8 {
+        stage.play(&format!("{} c{cell} fail 5", 100 + cell));
+    }
+    assert_eq!(stage.log.matches("closed -> open").count(), 4, "{}", stage.log);
+    stage.play("200 c0 asked 100000 100000");
+    for cell in 8..12 {
+        stage.play(&format!("{} c{cell} fail 5", 300 + cell));
+    }
+    // Two of the others, which are half, and two of its own.
+    assert!(stage.log.contains("c8 closed -> open"), "{}", stage.log);
+    assert!(stage.log.contains("c9 closed -> open"), "{}", stage.log);
+    assert!(!stage.log.contains("c10 closed -> open"), "{}", stage.log);
+    let told = "notice: 4 breakers tripped within a minute (limit 4), so no breaker trips";
+    assert_eq!(stage.log.matches(told).count(), 1, "{}", stage.log);
+}
+
+/// Who finds all its services bad makes the node suspect to itself. Another caller takes its word for half of
+/// what it takes, so that its own service, the sixth of eight, is the first it finds bad by itself.
+#[test]
+fn one_caller_does_not_make_the_node_suspect_to_another() {
+    let rules = NodeRules {
+        trips_per_minute: 1_000,
+        caller_refused_permille: 1_000,
+        ..NodeRules::default()
+    };
+    let mut cells: Vec<_> = (0..10).map(|endpoint| (0, endpoint / 2, endpoint)).collect();
+    cells.extend((10..16).map(|endpoint| (1, endpoint / 2, endpoint)));
+    let mut stage = Stage::with_rules(&consecutive(), &cells, rules);
+    for cell in 0..16 {
+        stage.play(&format!("{cell} c{cell} ok 1"));
+    }
+    for cell in [0, 2, 4, 6, 8] {
+        stage.play(&format!("{} c{cell} fail 5", 100 + cell));
+    }
+    assert!(stage.log.contains("4 of 8 services go bad at once"), "{}", stage.log);
+    assert!(!stage.log.contains("c6 closed -> open"), "{}", stage.log);
+    // Two of the other's, which are half of four, and its own.
+    stage.play("200 c10 fail 5");
+    assert!(stage.log.contains("c10 closed -> open"), "{}", stage.log);
+    stage.play("300 c12 fail 5");
+    assert!(!stage.log.contains("c12 closed -> open"), "{}", stage.log);
+}
+
 /// More than half of its connects, twenty at least.
 #[test]
 fn a_caller_is_refused_no_more_than_half() {
