@@ -5,6 +5,7 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod descriptors;
 mod destinations;
 mod discovery;
 mod established;
@@ -135,6 +136,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     privileges::require()?;
     privileges::drop_others();
+    descriptors::make_room();
     // Before anything is attached, so that from here on every way to be stopped detaches.
     let mut signals = Signals::new().context("signals cannot be caught")?;
     let node = config.node.clone();
