@@ -120,7 +120,7 @@ impl Guard {
             for pattern in &configured.cgroups {
                 let paths = cgroup2.matching(pattern)?;
                 if paths.is_empty() {
-                    if !pattern.contains(['*', '?', '[']) && !is_known(pattern) {
+                    if !is_pattern(pattern) && !is_known(pattern) {
                         bail!(
                             "caller {}: there is no cgroup {pattern} under {}; create it first, or write a pattern such as {pattern}* to guard it once it appears",
                             configured.name,
@@ -129,16 +129,20 @@ impl Guard {
                     }
                     plan.unmatched.push(pattern.clone());
                 }
-                found.extend(paths.into_iter().map(|path| (path, caller)));
+                let is_pattern = is_pattern(pattern);
+                found.extend(paths.into_iter().map(|path| (path, caller, is_pattern)));
             }
         }
         // Parents before children.
         found.sort();
-        for (path, caller) in found {
+        for (path, caller, is_pattern) in found {
             match place(&plan.wanted, &path, caller) {
                 Place::Free => {
                     plan.wanted.insert(path, caller);
                 }
+                // Who may make cgroups inside another caller's does not keep the daemon from starting; the
+                // next look at what there is tells of it.
+                Place::Contested(_) if is_pattern => {}
                 Place::Covered => {}
                 Place::Contested(other) => {
                     let name = |caller: usize| &config.callers[caller].name;
@@ -178,12 +182,18 @@ impl Guard {
     /// Looks the patterns up again.
     pub(super) fn rescan(&mut self, kernel: &mut Kernel, config: &Config) -> Vec<Change> {
         let mut changes = self.drop_removed();
-        for (caller, configured) in config.callers.iter().enumerate() {
+        'callers: for (caller, configured) in config.callers.iter().enumerate() {
+            let mut attached = 0;
             for pattern in &configured.cgroups {
                 match self.cgroup2.matching(pattern) {
                     Ok(paths) => {
                         for path in paths {
-                            changes.extend(self.consider(kernel, config, path, caller));
+                            let change = self.consider(kernel, config, path, caller);
+                            attached += u32::from(matches!(change, Some(Change::Attached { .. })));
+                            changes.extend(change);
+                            if attached == ATTACHED_AT_ONCE {
+                                continue 'callers;
+                            }
                         }
                     }
                     Err(error) => changes.extend(self.refuse(pattern.clone(), error.to_string())),
@@ -286,6 +296,11 @@ fn needs(config: &Config, caller: usize) -> Needs {
     }
 }
 
+/// Whether what it names may come and go.
+fn is_pattern(cgroups: &str) -> bool {
+    cgroups.contains(['*', '?', '['])
+}
+
 /// How a path relates to those chosen already.
 enum Place {
     Free,
@@ -307,6 +322,9 @@ fn place(chosen: &BTreeMap<String, usize>, path: &str, caller: usize) -> Place {
     }
     Place::Free
 }
+
+/// For each caller so few that verdicts are renewed in between, however many cgroups somebody makes.
+const ATTACHED_AT_ONCE: u32 = 64;
 
 /// Whether `path` is `parent` or below it.
 fn is_inside(path: &str, parent: &str) -> bool {
