@@ -24,6 +24,9 @@ pub const fn is_reached(cohort: u16, percent: u8) -> bool {
 
 /// Set in [`CallerRow::asks`]: some of its endpoints are told apart by network namespace.
 pub const ASKS_NETWORKS: u16 = 2;
+/// Set in [`CallerRow::asks`]: there is no room for further endpoints of this caller, so they need not be
+/// announced.
+pub const ASKS_QUIET: u16 = 4;
 /// Set in [`CallerRow::asks`]: a service of this caller wants its verdicts obeyed by UDP too.
 pub const ASKS_UDP: u16 = 1;
 

@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::programs::SockAddrContext;
+use shedder_common::caller::{ASKS_QUIET, CallerRow};
 use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, DESTINATION_OF_NETWORK, EndpointKey, SlotRef};
 use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
 
@@ -11,9 +12,13 @@ use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
 use crate::settings::now_ns;
 use crate::{node, slot};
 
-/// Announces a destination without a slot if the policy covers it, at most once in a while.
+/// Announces a destination without a slot if the policy covers it and there is room for it, at most once
+/// in a while.
 #[inline(always)]
-pub fn discovery(ctx: &SockAddrContext, key: &mut EndpointKey) {
+pub fn discovery(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey) {
+    if caller.asks & ASKS_QUIET != 0 {
+        return;
+    }
     if NODE.get(0).is_none_or(|node| node.networks == 0) {
         return;
     }

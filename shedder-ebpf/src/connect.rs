@@ -57,7 +57,7 @@ fn steer(
 ) -> Outcome {
     let Some(slot) = slot::find(ctx, caller, key) else {
         Tag::forget(socket(ctx));
-        announce::discovery(ctx, key);
+        announce::discovery(ctx, caller, key);
         return Outcome::Pass;
     };
     let (Some(verdict), Some(counters)) =

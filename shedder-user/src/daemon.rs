@@ -37,6 +37,7 @@ mod telemetry;
 mod unfinished;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::Source;
 use crate::engine::{Engine, State};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, SlotError};
 use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
 use crate::web;
@@ -115,8 +116,8 @@ struct Daemon {
     /// Until when the kernel has been told to heed the verdicts.
     verdicts_until: Monotonic,
     undecodable: u64,
-    /// Why the last endpoint without a breaker has none.
-    no_breaker: Option<String>,
+    /// Why endpoints have no breaker, as told.
+    no_breaker: BTreeSet<String>,
     started: Monotonic,
 }
 
@@ -345,6 +346,17 @@ impl Daemon {
         let now = clock::now();
         self.forget_unused(now);
         self.drop_left(now);
+        self.listen_again(now);
+    }
+
+    /// Hears of new endpoints of callers again for whom there is room.
+    fn listen_again(&mut self, now: Monotonic) {
+        let Self { cells, guard, kernel, config, .. } = self;
+        for caller in guard.quiet() {
+            if kernel.free_slots(now) > 0 && cells.may_find(kernel, config, caller, now) {
+                guard.set_quiet(kernel, config, caller, false);
+            }
+        }
     }
 
     fn take_names(&mut self, resolved: Resolved) {
@@ -372,12 +384,15 @@ impl Daemon {
             Ok(Some(cell)) => self.journal.discovered(&self.config, cell),
             Ok(None) => {}
             Err(failure) => {
-                let failure = failure.to_string();
-                if self.no_breaker.as_ref() == Some(&failure) {
-                    return;
+                if matches!(failure, SlotError::Full(_) | SlotError::Shared(_)) {
+                    let caller = config.bindings[binding].caller;
+                    self.guard.set_quiet(kernel, config, caller, true);
                 }
-                self.journal.error(&format!("{endpoint} gets no breaker: {failure}"));
-                self.no_breaker = Some(failure);
+                let failure = failure.to_string();
+                if !self.no_breaker.contains(&failure) {
+                    self.journal.error(&format!("{endpoint} gets no breaker: {failure}"));
+                    self.no_breaker.insert(failure);
+                }
             }
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Cells {
     added: u64,
     /// Cells that are listed.
     listed: u32,
+    /// By the id of the caller: how many of its cells nobody named.
+    found: BTreeMap<u32, usize>,
 }
 
 /// One caller's view of one endpoint.
@@ -167,8 +169,8 @@ impl Cells {
             ..EndpointKey::new(caller_id(binding.caller), endpoint)
         };
         if let Some(known) = self.by_key.get(&key).copied() {
-            if let Some(cell) = self.by_id_mut(known) {
-                cell.is_named |= is_named;
+            if is_named {
+                self.set_named(known, true);
             }
             return Ok(None);
         }
@@ -185,6 +187,9 @@ impl Cells {
         };
         let slot = match &left {
             Some((slot, _)) => *slot,
+            None if !is_named && !self.may_find(kernel, config, binding.caller, now) => {
+                return Err(SlotError::Shared(config.callers[binding.caller].name.clone()));
+            }
             None => kernel.add_slot(key, now)?,
         };
         let id = CellId(slot.slot);
@@ -195,6 +200,9 @@ impl Cells {
             None => engine.insert(id, place, policy, now),
         }
         self.by_key.insert(key, id);
+        if !is_named {
+            *self.found.entry(key.caller).or_default() += 1;
+        }
         self.added += 1;
         let is_listed = self.listed < config.node.metrics_endpoints;
         self.listed += u32::from(is_listed);
@@ -247,6 +255,7 @@ impl Cells {
         let Some(cell) = self.by_id(id) else { return Ok(None) };
         let (key, endpoint) = (cell.key, (cell.endpoint, cell.key.network));
         kernel.remove_slot(&key, now)?;
+        self.set_named(id, true);
         engine.remove(id);
         self.by_key.remove(&key);
         if let Some((_, cells)) = self.endpoints.get_mut(&endpoint) {
@@ -258,6 +267,30 @@ impl Cells {
         let removed = self.by_slot.get_mut(id.0 as usize).and_then(Option::take);
         self.listed -= u32::from(removed.as_ref().is_some_and(|cell| cell.is_listed));
         Ok(removed)
+    }
+
+    /// Notes whether the policy names a cell's endpoint.
+    pub(super) fn set_named(&mut self, id: CellId, is_named: bool) {
+        let Some(cell) = self.by_id_mut(id) else { return };
+        let (caller, was_named) = (cell.key.caller, cell.is_named);
+        cell.is_named = is_named;
+        let found = self.found.entry(caller).or_default();
+        *found = *found + usize::from(was_named) - usize::from(is_named);
+    }
+
+    /// Whether one more endpoint may be found for a caller: among several, nobody has more of them than
+    /// there are slots left, so that however much some call there is room for those who come later.
+    pub(super) fn may_find(
+        &self,
+        kernel: &Kernel,
+        config: &Config,
+        caller: usize,
+        now: Monotonic,
+    ) -> bool {
+        let found = self.found.get(&caller_id(caller)).copied().unwrap_or(0);
+        let free = kernel.free_slots(now);
+        // That nothing at all is left is another complaint.
+        config.callers.len() == 1 || free == 0 || found < free
     }
 
     /// Ranks cells anew: those of `named` come in its order, before the others.

@@ -60,7 +60,7 @@ impl Daemon {
                 }
                 journal.forgotten(config, &cell, why);
                 // There is room again.
-                self.no_breaker = None;
+                self.no_breaker.clear();
             }
             Ok(None) => {}
             Err(error) => journal.error(&format!("an endpoint cannot be forgotten: {error}")),

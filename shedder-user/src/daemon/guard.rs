@@ -2,13 +2,14 @@
 
 mod cohort;
 mod following;
+mod quiet;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::bail;
 
-use shedder_common::caller::{ASKS_NETWORKS, ASKS_UDP, CallerRow, is_reached};
+use shedder_common::caller::{ASKS_NETWORKS, ASKS_QUIET, ASKS_UDP, CallerRow, is_reached};
 
 use super::cells::caller_id;
 use crate::config::Config;
@@ -26,6 +27,8 @@ pub(super) struct Guard {
     attached: BTreeMap<String, Guarded>,
     /// Paths that could not be attached, so that each is complained about once.
     refused: BTreeMap<String, String>,
+    /// Callers that have no room for further endpoints, so that the kernel does not tell of them.
+    quiet: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,8 @@ pub(super) enum Change {
 impl Guard {
     pub(super) fn new(cgroup2: Cgroup2, pins: Option<Pins>) -> Self {
         let node = cohort::node();
-        Self { cgroup2, pins, node, attached: BTreeMap::new(), refused: BTreeMap::new() }
+        let (attached, refused, quiet) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { cgroup2, pins, node, attached, refused, quiet }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -264,7 +268,8 @@ impl Guard {
 
     fn row(&self, config: &Config, path: &str, caller: usize) -> CallerRow {
         let cohort = cohort::cohort(&self.node, path);
-        CallerRow { id: caller_id(caller), asks: asks(config, caller), cohort }
+        let quiet = if self.quiet.contains(&caller) { ASKS_QUIET } else { 0 };
+        CallerRow { id: caller_id(caller), asks: asks(config, caller) | quiet, cohort }
     }
 
     fn refuse(&mut self, path: String, why: String) -> Option<Change> {

@@ -212,7 +212,7 @@ impl Daemon {
             if cell.is_named && !kept.is_named {
                 cell.used = now;
             }
-            cell.is_named = kept.is_named;
+            cells.set_named(kept.id, kept.is_named);
         }
     }
 

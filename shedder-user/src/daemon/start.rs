@@ -1,6 +1,7 @@
 //! From a configuration to a running daemon: everything that can be refused is refused before the
 //! first program is attached, and an error leaves nothing behind.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ impl Daemon {
             supervisor: Supervisor::find(),
             refusals: Refusals::default(),
             undecodable: 0,
-            no_breaker: None,
+            no_breaker: BTreeSet::new(),
             started,
             kernel,
             watch: Watch::new(&source, &content, config.node.watch),

@@ -38,6 +38,11 @@ pub enum SlotError {
     /// All are in use.
     #[error("all {0} endpoint slots are in use; raise max_endpoints in [node]")]
     Full(u32),
+    /// What is left is for others.
+    #[error(
+        "caller {0} has as many endpoints found in networks as there are slots left for all callers; raise max_endpoints in [node]"
+    )]
+    Shared(String),
     /// What an earlier daemon left cannot be.
     #[error("what an earlier shedder left about slot {0} makes no sense")]
     Nonsense(u32),
@@ -218,7 +223,7 @@ impl SlotTable {
 
     /// Slots that can be given out at once.
     pub(super) fn free(&self, now: Monotonic) -> usize {
-        let rested = self.resting.iter().filter(|(_, since)| now.since(*since) >= REST).count();
+        let rested = self.resting.partition_point(|(_, since)| now.since(*since) >= REST);
         rested + (self.capacity - self.untouched) as usize
     }
 }
