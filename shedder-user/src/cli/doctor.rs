@@ -1,19 +1,30 @@
 //! `shedder doctor`: can this node run shedder?
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use procfs::process::Process;
 
-use super::Failure;
 use super::output::{Colour, Paint};
-use crate::kernel::{Cgroup2, Kernel, LoadError, LoadOptions};
+use super::{Failure, Reach};
+use crate::config::Source;
+use crate::kernel::{Cgroup2, Company, Kernel, LoadError, LoadOptions, ProgramHere, company};
+use crate::printable::printable;
 
 /// Find out whether this node can run shedder, and what it would lack.
 ///
-/// Loads every program into the kernel and lets go of them again; attaches nothing.
+/// Loads every program into the kernel and lets go of them again; attaches nothing. Names the programs
+/// of others that run beside shedder's, in their order: on the cgroups of a policy file, or on those a
+/// running daemon guards.
 #[derive(Debug, Args)]
-pub(super) struct Doctor {}
+pub(super) struct Doctor {
+    #[command(flatten)]
+    reach: Reach,
+    /// Look for programs of others on the cgroups this policy file names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 /// How one finding came out.
 enum Verdict {
@@ -32,11 +43,11 @@ struct Finding {
 }
 
 impl Doctor {
-    #[expect(clippy::unused_self, reason = "as every subcommand; it has no options yet")]
     pub(super) fn execute(self) -> Result<(), Failure> {
         let paint = Paint::stdout();
         let mut findings = vec![kernel(), types(), cgroup2(), bpffs(), capabilities()];
         findings.extend(programs());
+        findings.extend(self.others()?);
         for Finding { verdict, what, text } in &findings {
             let mark = match verdict {
                 Verdict::Good => paint.apply(Colour::Green, "ok  "),
@@ -54,6 +65,72 @@ impl Doctor {
         println!("This node can run shedder.");
         Ok(())
     }
+}
+
+impl Doctor {
+    /// Programs of others beside ours.
+    fn others(&self) -> Result<Vec<Finding>, Failure> {
+        let Ok(cgroup2) = Cgroup2::find() else { return Ok(Vec::new()) };
+        let guarded = self.guarded(&cgroup2)?;
+        // What is the same for many is told once.
+        let mut companies: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+        for cgroup in &guarded {
+            match company(cgroup2.mount(), cgroup) {
+                Ok(company) => {
+                    for it in company {
+                        let alike = companies.entry((it.hook, in_order(cgroup, &it))).or_default();
+                        alike.push(cgroup);
+                    }
+                }
+                Err(error) => {
+                    let text = format!("the kernel does not tell who runs there: {error}");
+                    return Ok(vec![limited("other programs", &text)]);
+                }
+            }
+        }
+        if companies.is_empty() && !guarded.is_empty() {
+            let text = format!("none beside ours, for {} cgroups", guarded.len());
+            return Ok(vec![good("other programs", &text)]);
+        }
+        let told = companies.iter().map(|((hook, programs), cgroups)| {
+            let others = match cgroups.len() {
+                1 => String::new(),
+                more => format!(" and {} more", more - 1),
+            };
+            let text = format!("{hook} of {}{others}: {programs}; in this order", cgroups[0]);
+            limited("other programs", &printable(&text))
+        });
+        Ok(told.collect())
+    }
+
+    /// What the policy file names, or else what a daemon guards, if there is one.
+    fn guarded(&self, cgroup2: &Cgroup2) -> Result<Vec<String>, Failure> {
+        let Some(file) = &self.config else {
+            let status = self.reach.ask(async |client| client.status(None, None).await);
+            let guarded = status.map_or_else(|_none_runs| Vec::new(), |it| it.node.cgroups);
+            return Ok(guarded.into_iter().map(|cgroup| cgroup.path).collect());
+        };
+        let source = Source::new(file, None);
+        let content = source.read().map_err(anyhow::Error::from)?;
+        let config = source.parse(&content).map_err(anyhow::Error::from)?;
+        let patterns = config.callers.iter().flat_map(|caller| &caller.cgroups);
+        let found: Result<Vec<_>, _> = patterns.map(|pattern| cgroup2.matching(pattern)).collect();
+        Ok(found.map_err(anyhow::Error::from)?.concat())
+    }
+}
+
+/// Whoever runs for a cgroup, one after the other.
+fn in_order(guarded: &str, company: &Company) -> String {
+    let program = |(cgroup, program): &(String, ProgramHere)| {
+        let place = if cgroup == guarded { String::new() } else { format!(" of {cgroup}") };
+        if program.is_ours() {
+            format!("shedder{place}")
+        } else {
+            format!("{} ({}){place}", program.name, program.id)
+        }
+    };
+    let programs: Vec<String> = company.programs.iter().map(program).collect();
+    programs.join(", ")
 }
 
 fn kernel() -> Finding {
@@ -146,4 +223,8 @@ fn programs() -> Vec<Finding> {
 
 fn good(what: &'static str, text: &str) -> Finding {
     Finding { verdict: Verdict::Good, what, text: text.to_owned() }
+}
+
+fn limited(what: &'static str, text: &str) -> Finding {
+    Finding { verdict: Verdict::Limited, what, text: text.to_owned() }
 }

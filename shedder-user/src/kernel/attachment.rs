@@ -51,6 +51,16 @@ pub enum AttachError {
         /// What it usually means.
         hint: &'static str,
     },
+    /// A program of somebody else does not share its cgroup.
+    #[error("the {hook} program cannot be attached to cgroup {cgroup}: {obstacle}")]
+    InTheWay {
+        /// Which program.
+        hook: &'static str,
+        /// Where.
+        cgroup: String,
+        /// Whose it is, and what to do.
+        obstacle: String,
+    },
     /// A link could not be taken over.
     #[error("the link of the {hook} program cannot be kept: {source}")]
     Link {

@@ -22,6 +22,8 @@ pub struct GuardedCgroup {
     /// Its id: the number of its directory.
     pub id: u64,
     pub(super) directory: File,
+    /// Where the hierarchy is mounted.
+    pub(super) mount: PathBuf,
     _claim: Claim,
 }
 
@@ -108,7 +110,13 @@ impl Cgroup2 {
         let id = directory.metadata().map_err(open)?.ino();
         let claim = Claim::new(id).map_err(Cgroup2Error::Claim)?;
         let claim = claim.ok_or_else(|| Cgroup2Error::Guarded(name.to_owned()))?;
-        Ok(GuardedCgroup { name: name.to_owned(), id, directory, _claim: claim })
+        Ok(GuardedCgroup {
+            name: name.to_owned(),
+            id,
+            directory,
+            mount: self.mount.clone(),
+            _claim: claim,
+        })
     }
 
     /// Whether a cgroup of this name and id still exists.

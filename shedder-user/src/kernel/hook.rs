@@ -8,6 +8,7 @@ use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError
 use super::attachment::AttachError;
 use super::cause::errno;
 use super::cgroup2::GuardedCgroup;
+use super::foreign::{self, Obstacle};
 use super::load::Programs;
 
 /// A place in the kernel where a program of ours runs.
@@ -84,10 +85,9 @@ impl Hook {
     /// For a program that asks who the caller is: the kind of attachment its cgroup storage belongs to.
     pub(super) const fn storage(self) -> Option<u32> {
         match self {
-            Self::Connect4 => Some(BPF_CGROUP_INET4_CONNECT),
-            Self::Connect6 => Some(BPF_CGROUP_INET6_CONNECT),
-            Self::SendTo4 => Some(BPF_CGROUP_UDP4_SENDMSG),
-            Self::SendTo6 => Some(BPF_CGROUP_UDP6_SENDMSG),
+            Self::Connect4 | Self::Connect6 | Self::SendTo4 | Self::SendTo6 => {
+                Some(self.attach_type())
+            }
             Self::Sockops
             | Self::Ingress
             | Self::Egress
@@ -95,6 +95,23 @@ impl Hook {
             | Self::PeerName6
             | Self::ReceivedFrom4
             | Self::ReceivedFrom6 => None,
+        }
+    }
+
+    /// From `enum bpf_attach_type`, which aya keeps to itself.
+    pub(super) const fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => 0,
+            Self::Egress => 1,
+            Self::Sockops => 3,
+            Self::Connect4 => 10,
+            Self::Connect6 => 11,
+            Self::SendTo4 => 14,
+            Self::SendTo6 => 15,
+            Self::ReceivedFrom4 => 19,
+            Self::ReceivedFrom6 => 20,
+            Self::PeerName4 => 29,
+            Self::PeerName6 => 30,
         }
     }
 
@@ -124,6 +141,10 @@ impl Hook {
         cgroup: &GuardedCgroup,
     ) -> Result<FdLink, AttachError> {
         let directory = &cgroup.directory;
+        let obstacle = foreign::obstacle(&cgroup.mount, &cgroup.name, self);
+        if let Some(obstacle) = obstacle.filter(|it| it.manner == foreign::Manner::Yields) {
+            return Err(in_the_way(self, cgroup, &obstacle));
+        }
         let mode = CgroupAttachMode::Single;
         let program = programs
             .ebpf
@@ -158,7 +179,7 @@ impl Hook {
             }),
         };
         let hook = self.name();
-        link.map_err(|source| refused(hook, cgroup, source))?
+        link.map_err(|source| refused(self, cgroup, source))?
             .map_err(|source| AttachError::Link { hook, source })
     }
 
@@ -174,19 +195,27 @@ impl Hook {
     }
 }
 
-fn refused(hook: &'static str, cgroup: &GuardedCgroup, source: ProgramError) -> AttachError {
+fn refused(hook: Hook, cgroup: &GuardedCgroup, source: ProgramError) -> AttachError {
     let hint = match errno(&source) {
-        Some(rustix::io::Errno::PERM) => {
-            "; another tool holds this cgroup or a parent exclusively: guard a cgroup above or beside it"
-        }
+        Some(rustix::io::Errno::PERM) => match foreign::obstacle(&cgroup.mount, &cgroup.name, hook)
+        {
+            Some(obstacle) => return in_the_way(hook, cgroup, &obstacle),
+            None => {
+                "; another tool holds this cgroup or a parent exclusively: guard a cgroup above or beside it"
+            }
+        },
         Some(rustix::io::Errno::BADF) => "; it is no directory of the cgroup2 hierarchy",
         _ => "",
     };
-    AttachError::Attach { hook, cgroup: cgroup.name.clone(), source: Box::new(source), hint }
+    AttachError::Attach {
+        hook: hook.name(),
+        cgroup: cgroup.name.clone(),
+        source: Box::new(source),
+        hint,
+    }
 }
 
-/// From `enum bpf_attach_type`, which aya keeps to itself.
-const BPF_CGROUP_INET4_CONNECT: u32 = 10;
-const BPF_CGROUP_INET6_CONNECT: u32 = 11;
-const BPF_CGROUP_UDP4_SENDMSG: u32 = 14;
-const BPF_CGROUP_UDP6_SENDMSG: u32 = 15;
+fn in_the_way(hook: Hook, cgroup: &GuardedCgroup, obstacle: &Obstacle) -> AttachError {
+    let (hook, cgroup) = (hook.name(), cgroup.name.clone());
+    AttachError::InTheWay { hook, cgroup, obstacle: obstacle.to_string() }
+}
