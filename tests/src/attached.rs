@@ -36,15 +36,30 @@ pub enum Hook {
 
 /// Programs attached to the cgroup itself at `hook`. Needs root.
 pub fn programs(cgroup: &Cgroup, hook: Hook) -> io::Result<u32> {
+    ask(cgroup, hook, &mut [])
+}
+
+/// Their numbers, in the order in which they run.
+pub fn program_ids(cgroup: &Cgroup, hook: Hook) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0; 64];
+    let count = ask(cgroup, hook, &mut ids)?;
+    ids.truncate(count as usize);
+    Ok(ids)
+}
+
+/// How many there are; as many of their numbers as there is room for are written.
+fn ask(cgroup: &Cgroup, hook: Hook, ids: &mut [u32]) -> io::Result<u32> {
     let directory = std::fs::File::open(cgroup.path())?;
     let mut query = Query {
         target: directory.as_raw_fd().cast_unsigned(),
         attach_type: hook as u32,
+        ids: if ids.is_empty() { 0 } else { ids.as_mut_ptr().addr() as u64 },
+        programs: u32::try_from(ids.len()).map_err(io::Error::other)?,
         ..Query::default()
     };
     let length = libc::c_uint::try_from(size_of::<Query>()).map_err(io::Error::other)?;
-    // SAFETY: the kernel reads and writes as many bytes as it is told; without room for ids it writes
-    // the number of programs only.
+    // SAFETY: the kernel reads and writes as many bytes, and as many ids, as it is told; without room
+    // for ids it writes the number of programs only.
     let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut query, length) };
     if result == 0 { Ok(query.programs) } else { Err(io::Error::last_os_error()) }
 }

@@ -15,6 +15,7 @@ pub mod collector;
 pub mod daemon;
 pub mod demo;
 pub mod echo;
+pub mod foreign;
 pub mod load;
 pub mod netns;
 pub mod program;

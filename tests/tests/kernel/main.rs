@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod budget;
 mod bursts;
+mod coexistence;
 mod control;
 mod dashboard;
 mod death;
