@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -58,6 +59,17 @@ impl Caller {
         let mut command = Command::new(program::find(PROGRAM)?);
         namespace.start_inside(&mut command)?;
         Self::launch(cgroup, command)
+    }
+
+    /// Starts a caller's program in a cgroup by a command that becomes it, such as one that changes first what
+    /// it may do or what it is called.
+    pub fn spawn_by(cgroup: &Cgroup, command: Command) -> Result<Self> {
+        Self::launch(cgroup, command)
+    }
+
+    /// The program callers run.
+    pub fn program() -> Result<PathBuf> {
+        program::find(PROGRAM)
     }
 
     /// The process's number.
