@@ -5,6 +5,7 @@
 //! engine decided before anyone is told about it.
 
 mod cells;
+mod confinement;
 mod descriptors;
 mod destinations;
 mod discovery;
@@ -62,6 +63,7 @@ use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
 use crate::web;
 
+pub use self::confinement::try_confinement;
 pub use self::privileges::require as require_privileges;
 pub use self::start::{Plan, RunOptions, check};
 
@@ -138,6 +140,7 @@ pub async fn run(
     privileges::require()?;
     privileges::drop_others();
     descriptors::make_room();
+    confinement::begin_outpost();
     // Before anything is attached, so that from here on every way to be stopped detaches.
     let mut signals = Signals::new().context("signals cannot be caught")?;
     let node = config.node.clone();
@@ -152,6 +155,9 @@ pub async fn run(
     memory::give_back();
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
+    // Whoever can connect finds a daemon that may do no more than it has to.
+    confinement::confine(&daemon);
+    socket.appear()?;
     let (control, orders) = mpsc::channel(64);
     let exporter = node.otlp.clone().map(|otlp| Exporter::start(otlp, control.clone()));
     daemon.telemetry = exporter.as_ref().map(|exporter| Telemetry::new(exporter.spans()));

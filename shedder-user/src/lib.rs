@@ -15,6 +15,7 @@ mod docs;
 pub mod engine;
 pub mod kernel;
 pub mod metrics;
+mod outpost;
 mod picture;
 mod printable;
 pub mod recording;

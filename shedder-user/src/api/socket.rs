@@ -72,7 +72,7 @@ impl SocketFile {
         self.group
     }
 
-    /// Lets clients connect: the socket's existence tells that the daemon does its work.
+    /// Makes the socket, under a name nobody knows.
     pub fn listen(&self) -> Result<UnixListener, SocketError> {
         let failed = |source| SocketError::Io { path: self.path.clone(), source };
         let unfinished = with_suffix(&self.path, ".new");
@@ -80,8 +80,13 @@ impl SocketFile {
         let listener = UnixListener::bind(&unfinished).map_err(failed)?;
         std::os::unix::fs::chown(&unfinished, None, self.group).map_err(failed)?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        fs::rename(&unfinished, &self.path).map_err(failed)?;
         Ok(listener)
+    }
+
+    /// Lets clients connect: the socket's existence tells that the daemon does its work.
+    pub fn appear(&self) -> Result<(), SocketError> {
+        let failed = |source| SocketError::Io { path: self.path.clone(), source };
+        fs::rename(with_suffix(&self.path, ".new"), &self.path).map_err(failed)
     }
 }
 

@@ -48,6 +48,7 @@ impl Doctor {
         let mut findings = vec![kernel(), types(), cgroup2(), bpffs(), capabilities()];
         findings.extend(programs());
         findings.extend(self.others()?);
+        findings.extend(confinement());
         for Finding { verdict, what, text } in &findings {
             let mark = match verdict {
                 Verdict::Good => paint.apply(Colour::Green, "ok  "),
@@ -219,6 +220,21 @@ fn programs() -> Vec<Finding> {
         },
     });
     findings
+}
+
+/// What a daemon could be held to here.
+fn confinement() -> Vec<Finding> {
+    let tried = crate::daemon::try_confinement().into_iter();
+    tried
+        .map(|(what, outcome)| match outcome {
+            Ok(text) => good(what, text),
+            Err(why) => Finding {
+                verdict: Verdict::Limited,
+                what,
+                text: format!("a daemon is kept from nothing here but by its capabilities: {why}"),
+            },
+        })
+        .collect()
 }
 
 fn good(what: &'static str, text: &str) -> Finding {

@@ -35,11 +35,19 @@ impl Source {
 
     /// As [`Source::read`], of a regular file only.
     pub fn read_again(&self) -> Result<Vec<u8>, ConfigError> {
-        if self.is_file()? {
-            return self.read();
+        let complain = |error: &io::Error| ConfigError::unreadable(&self.path, error);
+        match fs::metadata(&self.path)
+            .and_then(|it| it.is_file().then(|| fs::read(&self.path)).transpose())
+        {
+            Ok(Some(content)) => Ok(content),
+            Ok(None) => Err(complain(&io::Error::other("it is no regular file"))),
+            // Root may read everything, but not from behind a fence.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let hint = "a daemon reads only where the file was when it started: restart it";
+                Err(complain(&io::Error::other(format!("{error}; {hint}"))))
+            }
+            Err(error) => Err(complain(&error)),
         }
-        let error = io::Error::other("it is no regular file");
-        Err(ConfigError::unreadable(&self.path, &error))
     }
 
     /// Whether there is a regular file, be it by way of symbolic links.
@@ -47,6 +55,29 @@ impl Source {
         let metadata = fs::metadata(&self.path);
         let metadata = metadata.map_err(|error| ConfigError::unreadable(&self.path, &error))?;
         Ok(metadata.is_file())
+    }
+
+    /// Where the file is and may come to be: itself; the directory it is named in; that of what a symbolic
+    /// link stands for; where the directory is such a link, the one above what it stands for. None of a pipe.
+    pub fn places(&self) -> Vec<PathBuf> {
+        if self.is_file() != Ok(true) {
+            return Vec::new();
+        }
+        let named = self.path.parent().filter(|it| !it.as_os_str().is_empty());
+        let named = named.unwrap_or_else(|| Path::new(".")).to_owned();
+        let mut directories = Vec::new();
+        if let Ok(real) = fs::canonicalize(&named)
+            && std::path::absolute(&named).is_ok_and(|plain| plain != real)
+        {
+            directories.extend(real.parent().map(Path::to_owned));
+        }
+        let real = fs::canonicalize(&self.path).ok();
+        directories.extend(real.as_deref().and_then(Path::parent).map(Path::to_owned));
+        directories.push(named);
+        // Which would be everything.
+        directories.retain(|it| it != Path::new("/"));
+        directories.push(self.path.clone());
+        directories
     }
 
     /// Checks what was read.

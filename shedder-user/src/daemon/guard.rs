@@ -5,7 +5,7 @@ mod following;
 mod quiet;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
@@ -75,6 +75,16 @@ impl Guard {
         let node = cohort::node();
         let (attached, refused, quiet) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { cgroup2, pins, node, attached, refused, quiet }
+    }
+
+    /// Where cgroups are.
+    pub(super) fn mount(&self) -> &Path {
+        self.cgroup2.mount()
+    }
+
+    /// Whether links are pinned.
+    pub(super) const fn is_pinning(&self) -> bool {
+        self.pins.is_some()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,7 +10,7 @@ mod time_waits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use shedder_common::time::Monotonic;
@@ -19,6 +19,7 @@ use super::Daemon;
 use super::guard::Guard;
 use super::journal::Journal;
 use crate::kernel::connections::LocalPorts;
+use crate::outpost;
 
 use self::alarm::Alarm;
 use self::time_waits::TimeWaits;
@@ -155,7 +156,7 @@ impl Ports {
             self.known.insert(whose, Known { ports, asked: now });
             orders.push((whose, guard.directories(whose.0, 100)));
         }
-        match Builder::new().name("ports".to_owned()).spawn(|| search(orders)) {
+        match outpost::spawn("ports", || search(orders)) {
             Ok(search) => self.search = Some(search),
             Err(error) => self.complain(&format!("no thread can be started: {error}"), journal),
         }

@@ -181,4 +181,4 @@ impl Drop for Claim {
 }
 
 /// Where claims are made: a directory of root alone, in memory until the next boot.
-const CLAIMS: &str = "/run/shedder-claims";
+pub const CLAIMS: &str = "/run/shedder-claims";

@@ -8,9 +8,10 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
-use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::outpost;
 
 /// A network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +24,16 @@ pub struct Network {
 
 /// The network namespace of a process, looked up by a thread that goes there.
 pub fn of_process(pid: u32) -> io::Result<Network> {
-    let file = File::open(format!("/proc/{pid}/ns/net"))?;
-    let inode = file.metadata()?.ino();
-    let cookie = thread::scope(|scope| {
-        let visit = || {
-            let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
-            if own != inode {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-            }
-            here()
-        };
-        let thread = thread::Builder::new().name("namespace".to_owned());
-        thread.spawn_scoped(scope, visit)?.join().unwrap_or_else(|panic| resume_unwind(panic))
-    })?;
-    Ok(Network { cookie, inode })
+    let visit = move || {
+        let file = File::open(format!("/proc/{pid}/ns/net"))?;
+        let inode = file.metadata()?.ino();
+        let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
+        if own != inode {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        }
+        Ok(Network { cookie: here()?, inode })
+    };
+    outpost::spawn("namespace", visit)?.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The cookie of the calling thread's network namespace.

@@ -9,6 +9,7 @@ mod bench;
 mod budget;
 mod bursts;
 mod coexistence;
+mod confinement;
 mod control;
 mod dashboard;
 mod death;

@@ -61,58 +61,6 @@ fn it_is_ready_when_it_guards_and_alive_until_it_stops() {
     assert_eq!(ear.hear(Duration::from_millis(1)), None);
 }
 
-/// Whoever takes the daemon over has little of what root has, and its children no more.
-#[test]
-fn it_keeps_only_the_capabilities_it_needs() {
-    let (_caller, cgroup) = caller("humble");
-    let backend = backend(Behaviour::Healthy);
-    let daemon = Daemon::start(&policy(&cgroup, &[backend.addr()], LASTING)).expect("it starts");
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it lives");
-    let mut threads = 0;
-    for task in tasks {
-        let path = task.expect("readable").path().join("status");
-        let status = std::fs::read_to_string(path).expect("it lives");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or_else(|| panic!("{name} in {status}")).trim().to_owned()
-        };
-        // chown, dac_read_search, net_bind_service, net_admin, sys_ptrace, sys_admin, perfmon, bpf.
-        let kept = "000000c000281405";
-        assert_eq!([field("CapEff:"), field("CapPrm:"), field("CapBnd:")], [kept; 3]);
-        let none = "0000000000000000";
-        assert_eq!([field("CapInh:"), field("CapAmb:")], [none; 2]);
-        assert_eq!(field("NoNewPrivs:"), "1");
-        threads += 1;
-    }
-    assert!(threads >= 2, "the journal has a thread of its own");
-}
-
-/// The unit leaves it what it keeps.
-#[test]
-fn the_unit_bounds_it_to_the_same() {
-    let unit = include_str!("../../../deploy/systemd/shedder.service");
-    let mut bounds: Vec<&str> = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("CapabilityBoundingSet="))
-        .expect("it has bounds")
-        .split(' ')
-        .collect();
-    bounds.sort_unstable();
-    assert_eq!(
-        bounds,
-        [
-            "CAP_BPF",
-            "CAP_CHOWN",
-            "CAP_DAC_READ_SEARCH",
-            "CAP_NET_ADMIN",
-            "CAP_NET_BIND_SERVICE",
-            "CAP_PERFMON",
-            "CAP_SYS_ADMIN",
-            "CAP_SYS_PTRACE",
-        ]
-    );
-}
-
 /// One that is stuck is not alive, however many of its threads are.
 #[test]
 fn a_daemon_that_hangs_is_not_heard() {

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::pace::choose;
 use crate::engine::{CellId, Established};
 use crate::kernel::connections::{Activity, Connection, Connections};
+use crate::outpost;
 
 /// What to do about the connections of a breaker.
 #[derive(Debug)]
@@ -53,8 +54,7 @@ pub(super) struct Report {
 
 /// Begins to carry out some orders.
 pub(super) fn begin(orders: Vec<Order>) -> io::Result<JoinHandle<Vec<Report>>> {
-    let carry_out_all = || orders.into_iter().map(carry_out).collect();
-    Builder::new().name("connections".to_owned()).spawn(carry_out_all)
+    outpost::spawn("connections", || orders.into_iter().map(carry_out).collect())
 }
 
 fn carry_out(order: Order) -> Report {

@@ -18,6 +18,8 @@ use super::files::Files;
 use crate::api::model::{Event, EventKind};
 use crate::clock;
 use crate::config::JournalLimits;
+use crate::daemon::confinement;
+use crate::directory;
 use crate::metrics::JournalCounts;
 
 /// The way to the thread.
@@ -77,7 +79,14 @@ impl Disk {
             is_in_trouble: false,
         };
         let thread = thread::Builder::new().name("journal".to_owned());
-        let thread = thread.spawn(move || writer.run(&events))?.thread().clone();
+        let own = directory.to_owned();
+        let write = move || {
+            // What keeps it from being made is told with the first event.
+            drop(directory::prepare(&own, group));
+            confinement::confine_journal(&own);
+            writer.run(&events);
+        };
+        let thread = thread.spawn(write)?.thread().clone();
         Ok(Self { queue: Some(queue), reports, shared, thread, lost: 0, untold: None })
     }
 
