@@ -8,6 +8,6 @@ mod server;
 mod socket;
 
 pub use self::client::{Client, ClientError, Recording};
-pub use self::server::{Control, Follow, Operator, Selection, Subject, serve};
+pub use self::server::{Control, Follow, Operator, Refused, Selection, Subject, serve};
 pub(crate) use self::server::{ask, reads, refuse, wrong_method};
 pub use self::socket::{SocketError, SocketFile};

@@ -53,7 +53,7 @@ use tokio::task::yield_now;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
-use crate::api::{self, Control, SocketFile};
+use crate::api::{self, Control, Refused, SocketFile};
 use crate::clock;
 use crate::config::Config;
 use crate::config::Source;
@@ -109,6 +109,8 @@ struct Daemon {
     /// What a collector is told, if there is one.
     telemetry: Option<Telemetry>,
     supervisor: Supervisor,
+    /// Clients of the control socket that were turned away.
+    refused: Arc<Refused>,
     refusals: Refusals,
     networks: Networks,
     destinations: Destinations,
@@ -164,7 +166,8 @@ pub async fn run(
     daemon.tell_of(panics);
     let (stop_server, stopped) = oneshot::channel::<()>();
     let pages = pages.map(|listener| tokio::spawn(web::serve(listener, control.clone())));
-    let server = tokio::spawn(api::serve(listener, control, async {
+    let refused = Arc::clone(&daemon.refused);
+    let server = tokio::spawn(api::serve(listener, control, refused, async {
         // An error means the sender is gone, which is a stop as well.
         drop(stopped.await);
     }));

@@ -8,12 +8,14 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod conversation;
 pub mod daemon;
 mod directory;
 #[cfg(test)]
 mod docs;
 pub mod engine;
 pub mod kernel;
+mod leash;
 pub mod metrics;
 mod outpost;
 mod picture;

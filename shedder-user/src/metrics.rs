@@ -18,7 +18,7 @@ pub use self::delivered::{Delivered, Fate};
 pub use self::families::{Family, Kind, families};
 pub use self::form::{Form, Labels, Value};
 pub use self::histogram::Histogram;
-pub use self::page::{Endpoint, JournalCounts, Snapshot, page, tell};
+pub use self::page::{ControlCounts, Endpoint, JournalCounts, Snapshot, page, tell};
 pub use self::tally::{Calls, Tally};
 
 /// The endpoint under which those without series of their own are added up.

@@ -6,7 +6,6 @@
 
 mod api;
 mod doorman;
-mod leash;
 mod page;
 mod stream;
 
@@ -21,16 +20,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use self::leash::Leash;
 use crate::api::Control;
+use crate::conversation::{Limits, converse};
+use crate::leash::Leash;
 
 /// Takes the address; nobody is answered yet.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -53,10 +50,7 @@ pub async fn serve(listener: TcpListener, control: mpsc::Sender<Control>) {
                 let routes = routes.clone().layer(Extension(Arc::clone(&leash)));
                 tokio::spawn(async move {
                     // One that breaks off or takes too long is the client's affair.
-                    tokio::select! {
-                        _outcome = converse(stream, routes) => {}
-                        () = leash.end(LIFE) => {}
-                    }
+                    let _end = converse(stream, routes, leash, LIMITS).await;
                     drop(place);
                 });
             }
@@ -84,16 +78,6 @@ fn routes(control: mpsc::Sender<Control>, address: SocketAddr) -> Router {
             (StatusCode::NOT_FOUND, said).into_response()
         })
         .layer(from_fn_with_state(address, doorman::admit))
-}
-
-async fn converse(stream: TcpStream, routes: Router) -> hyper::Result<()> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .keep_alive(false)
-        .max_buf_size(MAX_REQUEST_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
-        .await
 }
 
 async fn metrics(State(control): State<mpsc::Sender<Control>>) -> Response {
@@ -131,11 +115,12 @@ fn silent() -> Response {
 
 /// Conversations at once.
 const AT_ONCE: usize = 32;
-/// How long a conversation may take, by whatever fault.
-const LIFE: Duration = Duration::from_secs(5);
-const HEADERS_WITHIN: Duration = Duration::from_secs(2);
+const LIMITS: Limits = Limits {
+    headers_within: Duration::from_secs(2),
+    life: Duration::from_secs(5),
+    // More than any browser sends with these requests.
+    max_head_bytes: 16 * 1024,
+};
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// After an error of the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// More than any browser sends with these requests; beyond it hyper answers 431 by itself.
-const MAX_REQUEST_BYTES: usize = 16 * 1024;

@@ -1,24 +1,34 @@
 //! The routes. Each turns a request into one question to the daemon loop and its answer into JSON.
 
+mod guests;
 mod orders;
 pub(crate) mod reads;
-mod record;
+mod streams;
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::connect_info::Connected;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
 
 use crate::telemetry::Points;
+
+use self::guests::Guests;
+use self::orders::Pace;
+use self::streams::Streams;
+
+pub use self::guests::Refused;
 
 use super::model::{
     Event, Explanation, Failure, Glance, Histograms, Overridden, Override, Reload, Reloaded, Status,
@@ -94,14 +104,15 @@ pub struct Follow {
 pub async fn serve(
     listener: UnixListener,
     control: mpsc::Sender<Control>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    refused: Arc<Refused>,
+    stop: impl Future<Output = ()>,
+) {
     let routes = Router::new()
         .route("/v1/status", get(reads::status))
-        .route("/v1/events", get(reads::events))
+        .route("/v1/events", get(streams::events))
         .route("/v1/explain", get(reads::explain))
         .route("/v1/histogram", get(reads::histogram))
-        .route("/v1/record", get(record::record))
+        .route("/v1/record", get(streams::record))
         .route("/v1/override", post(orders::override_breaker))
         .route("/v1/reload", post(orders::reload))
         .fallback(async || {
@@ -109,10 +120,26 @@ pub async fn serve(
         })
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(Extension(Streams::new(Arc::clone(&refused))))
+        .layer(Extension(Arc::new(Pace::new(Arc::clone(&refused)))))
         .with_state(control);
-    axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(stop)
-        .await
+    let mut guests = Guests::new(routes, refused);
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => guests.welcome(stream),
+                Err(error) => {
+                    warn!(%error, "nobody can be answered on the control socket");
+                    sleep(PAUSE).await;
+                }
+            },
+            () = guests.next_gone() => {}
+            () = &mut stop => break,
+        }
+    }
+    drop(listener);
+    guests.all_gone().await;
 }
 
 /// Who is at the other end, as the kernel says.
@@ -122,23 +149,30 @@ struct Peer {
     operator: Option<Operator>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let peer = stream.io().peer_cred().ok();
+impl Peer {
+    fn of(stream: &UnixStream) -> Self {
+        let peer = stream.peer_cred().ok();
         let pid = |pid: i32| u32::try_from(pid).ok().filter(|pid| *pid > 0);
         let operator = peer.map(|peer| Operator { uid: peer.uid(), pid: peer.pid().and_then(pid) });
         Self { operator }
     }
+
+    fn uid(self) -> Option<u32> {
+        self.operator.map(|operator| operator.uid)
+    }
 }
 
-/// Puts a question to the daemon loop; nothing when it has ended.
+/// Puts a question to the daemon loop; nothing when it has ended, or hangs.
 pub(crate) async fn ask<T>(
     control: &mpsc::Sender<Control>,
     question: impl FnOnce(oneshot::Sender<T>) -> Control,
 ) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
-    control.send(question(sender)).await.ok()?;
-    receiver.await.ok()
+    let answer = async {
+        control.send(question(sender)).await.ok()?;
+        receiver.await.ok()
+    };
+    timeout(ANSWER_WITHIN, answer).await.ok().flatten()
 }
 
 /// An answer that says what is wrong and what to do.
@@ -152,7 +186,12 @@ pub(crate) async fn wrong_method() -> Response {
 }
 
 fn stopping() -> Response {
-    refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping, or its loop does not answer")
 }
 
+const ROOT: u32 = 0;
+/// Somewhat less than a conversation may take, so that a client is told.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// After an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
 const MAX_BODY_BYTES: usize = 64 * 1024;

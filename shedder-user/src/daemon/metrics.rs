@@ -147,6 +147,7 @@ impl Daemon {
             panics: self.panics.total,
             generation: self.standing.generation.into(),
             journal: self.journal.counts(),
+            control: self.refused.counts(),
             verdict_age: config.node.verdict_ttl.saturating_sub(left),
             calls: metrics.calls,
             unlisted: self.cells.iter().filter(|cell| !cell.is_listed).count(),

@@ -128,6 +128,7 @@ impl Daemon {
             names,
             taps: Taps::default(),
             supervisor: Supervisor::find(),
+            refused: Arc::default(),
             refusals: Refusals::default(),
             undecodable: 0,
             no_breaker: BTreeSet::new(),

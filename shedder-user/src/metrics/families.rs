@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 33] = [
+static OTHERS: [&Family; 34] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -64,6 +64,7 @@ static OTHERS: [&Family; 33] = [
     &POLICY,
     &JOURNAL,
     &JOURNAL_ERRORS,
+    &CONTROL_REFUSED,
     &UNLISTED,
     &OTLP_SENT,
     &OTLP_DROPPED,
@@ -139,6 +140,11 @@ pub(super) static JOURNAL_ERRORS: Family = counter(
     "shedder_journal_errors_total",
     "",
     "Attempts to write the journal that failed; one a second as long as that lasts.",
+);
+pub(super) static CONTROL_REFUSED: Family = counter(
+    "shedder_control_refused_total",
+    "reason",
+    "Clients of the control socket turned away or cut off: too many at once (full), too slow to ask or to read (slow), too much in one request (large), orders too fast (fast).",
 );
 pub(super) static UNLISTED: Family = gauge(
     "shedder_other_endpoints",

@@ -39,6 +39,8 @@ pub struct Snapshot<'a> {
     pub generation: u64,
     /// What became of events on their way to the disk.
     pub journal: JournalCounts,
+    /// Clients of the control socket that were turned away.
+    pub control: ControlCounts,
     /// Since the verdicts were renewed.
     pub verdict_age: Duration,
     /// Outcomes by state.
@@ -51,6 +53,19 @@ pub struct Snapshot<'a> {
     pub delivered: Option<Delivered>,
     /// Caller, service, and what was counted over all of their endpoints.
     pub tallies: Vec<(&'a str, &'a str, &'a Tally)>,
+}
+
+/// Clients of the control socket that were turned away or cut off, since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlCounts {
+    /// Too many at once.
+    pub full: u64,
+    /// Too slow to ask or to read.
+    pub slow: u64,
+    /// Sent too much.
+    pub large: u64,
+    /// Gave orders too fast.
+    pub fast: u64,
 }
 
 /// What became of events on their way to the journal, since the daemon started.
@@ -182,6 +197,9 @@ fn node(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let JournalCounts { written, lost, errors } = snapshot.journal;
     labelled(form, &family::JOURNAL, "outcome", &[("written", written), ("lost", lost)]);
     form.family(&family::JOURNAL_ERRORS).put(&none, errors);
+    let ControlCounts { full, slow, large, fast } = snapshot.control;
+    let refused = [("full", full), ("slow", slow), ("large", large), ("fast", fast)];
+    labelled(form, &family::CONTROL_REFUSED, "reason", &refused);
     form.family(&family::UNLISTED).put(&none, snapshot.unlisted);
 }
 

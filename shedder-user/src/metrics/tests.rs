@@ -37,6 +37,7 @@ fn snapshot(tally: &Tally) -> Snapshot<'_> {
         overruns: 0,
         panics: 2,
         generation: 3,
+        control: ControlCounts::default(),
         journal: JournalCounts { written: 1, lost: 0, errors: 0 },
         verdict_age: Duration::from_millis(1),
         calls: Calls::default(),

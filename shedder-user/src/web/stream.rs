@@ -17,8 +17,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::ask;
-use super::leash::Leash;
 use crate::api::{Control, Follow, refuse};
+use crate::leash::Leash;
 
 /// What all who look on share.
 #[derive(Debug)]

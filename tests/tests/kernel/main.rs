@@ -24,6 +24,7 @@ mod following;
 mod footprint;
 mod forgetting;
 mod guarding;
+mod guests;
 mod half_open;
 mod handover;
 mod histogram;

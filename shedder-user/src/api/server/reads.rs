@@ -3,18 +3,15 @@
 //! Invariant: nothing here changes anything, and every refusal is JSON.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::channel::{Channel, Sender};
 use serde::Deserialize;
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Control, Follow, Selection, Subject, ask, refuse, stopping};
-use crate::api::model::{Event, EventKind, Explanation};
-use crate::clock;
+use crate::api::model::{Event, Explanation};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,65 +93,43 @@ pub(crate) async fn status(
     Json(status).into_response()
 }
 
+/// What happened lately.
 pub(crate) async fn events(
     State(control): State<mpsc::Sender<Control>>,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Response {
-    let Query(EventsQuery { follow, after }) = match query {
-        Ok(query) => query,
-        Err(error) => return refuse(BAD, &error.body_text()),
-    };
-    let Some(Follow { mut past, future }) = ask(&control, Control::Events).await else {
-        return stopping();
-    };
+    told(&control, query)
+        .await
+        .map_or_else(|refusal| refusal, |it| (LINES, it.past).into_response())
+}
+
+/// What happened lately, as lines, and what happens from then on.
+pub(super) struct Told {
+    pub(super) past: Vec<u8>,
+    pub(super) future: broadcast::Receiver<Event>,
+}
+
+pub(super) async fn told(
+    control: &mpsc::Sender<Control>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Result<Told, Response> {
+    let Query(EventsQuery { after, .. }) =
+        query.map_err(|error| refuse(BAD, &error.body_text()))?;
+    let Follow { mut past, future } = ask(control, Control::Events).await.ok_or_else(stopping)?;
     let last = past.last().map_or(0, |event| event.sequence);
     // A number beyond the last is one of an earlier daemon, whose numbers this one does not know.
     if let Some(after) = after.filter(|after| *after <= last) {
         past.retain(|event| event.sequence > after);
     }
-    let past: Vec<u8> = past.iter().flat_map(line).collect();
-    let lines = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    if !follow {
-        return (lines, past).into_response();
-    }
-    let (sender, body) = Channel::<Bytes>::new(1);
-    tokio::spawn(stream(past, future, sender));
-    (lines, Body::new(body)).into_response()
+    Ok(Told { past: past.iter().flat_map(line).collect(), future })
 }
 
-/// Sends events until the client or the daemon goes away. A client too slow to keep up is told how
-/// many events it missed.
-async fn stream(past: Vec<u8>, mut future: broadcast::Receiver<Event>, mut sender: Sender<Bytes>) {
-    if sender.send_data(past.into()).await.is_err() {
-        return;
-    }
-    let mut sequence = 0;
-    loop {
-        let bytes = match future.recv().await {
-            Ok(event) => {
-                sequence = event.sequence;
-                line(&event)
-            }
-            Err(broadcast::error::RecvError::Lagged(count)) => line(&missed(sequence, count)),
-            Err(broadcast::error::RecvError::Closed) => return,
-        };
-        if sender.send_data(bytes.into()).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Takes the place of events a client was too slow for; `sequence` is the last one it got.
-fn missed(sequence: u64, count: u64) -> Event {
-    let at = humantime::format_rfc3339_millis(clock::wall(clock::now())).to_string();
-    let text = format!("{count} events were missed: this client reads too slowly");
-    Event { sequence, at, kind: EventKind::Missed { count }, text }
-}
-
-fn line(event: &Event) -> Vec<u8> {
+pub(super) fn line(event: &Event) -> Vec<u8> {
     let mut line = serde_json::to_vec(event).expect("an event has only text keys");
     line.push(b'\n');
     line
 }
 
+/// What lines of JSON are called.
+pub(super) const LINES: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/x-ndjson")];
 const BAD: StatusCode = StatusCode::BAD_REQUEST;

@@ -11,29 +11,45 @@ use tokio::time::sleep;
 
 /// One for each conversation.
 #[derive(Debug, Default)]
-pub(super) struct Leash {
+pub(crate) struct Leash {
     is_stream: AtomicBool,
+    is_answered: AtomicBool,
     cut: Notify,
 }
 
 impl Leash {
     /// From now on it may last.
-    pub(super) fn let_out(&self) {
+    pub(crate) fn let_out(&self) {
         self.is_stream.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it may.
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_stream.load(Ordering::Relaxed)
+    }
+
+    /// An answer begins.
+    pub(crate) fn answer(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has begun.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.is_answered.load(Ordering::Relaxed)
+    }
+
     /// Ends it, whatever the client reads or does not.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.notify_one();
     }
 
     /// Ready when the conversation has to end.
-    pub(super) async fn end(&self, life: Duration) {
+    pub(crate) async fn end(&self, life: Duration) {
         tokio::select! {
             () = self.cut.notified() => return,
             () = sleep(life) => {}
         }
-        if self.is_stream.load(Ordering::Relaxed) {
+        if self.is_out() {
             self.cut.notified().await;
         }
     }
