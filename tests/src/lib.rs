@@ -7,6 +7,7 @@
 pub mod attached;
 pub mod backend;
 pub mod bench;
+pub mod bounds;
 pub mod bpf_fs;
 pub mod browser;
 pub mod caller;
@@ -16,6 +17,7 @@ pub mod daemon;
 pub mod demo;
 pub mod echo;
 pub mod foreign;
+pub mod hanging;
 pub mod load;
 pub mod netns;
 pub mod program;

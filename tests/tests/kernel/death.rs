@@ -1,6 +1,7 @@
 //! When the daemon is gone, so are its verdicts (AT-21, S4.30).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,7 +44,7 @@ impl Drop for BpfFs {
 
 /// The links are pinned, so the programs go on after the daemon; their verdicts do not.
 #[test]
-fn pinned_verdicts_expire_after_sigkill() {
+fn at_21_pinned_verdicts_expire_after_sigkill() {
     let directory = tempfile::tempdir().expect("a directory");
     let bpffs = BpfFs::mount(directory.path());
     let (mut caller, cgroup) = caller("killed");
@@ -94,6 +95,8 @@ fn pins_in_use_are_left_alone() {
     let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
     assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED), "still attached");
     drop((other, pinned));
+    let mode = fs::metadata(bpffs.0.join("shedder")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "whoever can open a pin can detach it");
     let left = bpffs.links().len();
     assert_eq!(left, 5, "told not to detach, it leaves one link for each program");
 }
@@ -114,7 +117,7 @@ fn without_pins_traffic_flows_at_once_after_sigkill() {
 
 /// A daemon that hangs stops renewing; its programs, alive and attached, let everything through.
 #[test]
-fn verdicts_of_a_stopped_daemon_expire() {
+fn at_21_verdicts_of_a_stopped_daemon_expire() {
     let (mut caller, cgroup) = caller("stopped");
     let backend = backend(Behaviour::Refuse);
     let text =

@@ -9,6 +9,7 @@ use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_user::api::model::{Event, EventKind};
 
+use crate::death::BpfFs;
 use crate::journal::{assert_gapless, journal};
 use crate::metrics::{scrape, scrape_until, with_pages};
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, wait_for};
@@ -109,6 +110,43 @@ fn a_full_disk_stops_neither_connects_nor_breakers() {
     let events = journal(&state);
     assert_gapless(&events);
     assert_eq!((count(&events, "override"), count(&events, "transition")), (40, 41));
+}
+
+/// Full from the beginning, and while one daemon hands over to the next.
+#[test]
+fn a_full_disk_keeps_no_daemon_from_starting_or_handing_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (disk, bpffs) = (Tmpfs::mount(directory.path()), BpfFs::mount(directory.path()));
+    let (mut caller, cgroup) = caller("disk-full-start");
+    let sick = backend(Behaviour::Refuse);
+    let (state, pins) = (disk.0.join("state"), bpffs.0.join("shedder"));
+    let node = format!(
+        "watch = false\nverdict_ttl = \"60s\"\nstate_dir = \"{}\"\npin_dir = \"{}\"",
+        state.display(),
+        pins.display()
+    );
+    let text = with_pages(&node, &cgroup, &[sick.addr()], LASTING);
+    disk.fill();
+    let keep = ["--detach-on-exit=false"];
+    let mut daemon = Daemon::start_with(&text, &keep).expect("it starts");
+    caller.call_many(sick.addr(), 3, PATIENCE).expect("it lives");
+    wait_for("it opens", || daemon.breaker(sick.addr()).is_ok_and(|it| it.state == "open"));
+    sick.set(Behaviour::Healthy).expect("it lives");
+    let in_trouble =
+        |daemon: &Daemon| daemon.status().is_ok_and(|it| it.node.journal_error.is_some());
+    wait_for("it is told", || in_trouble(&daemon));
+    daemon.signal(libc::SIGTERM);
+    daemon.wait().expect("it ends");
+    assert!(!caller.call(sick.addr(), PATIENCE).expect("it lives").answered());
+
+    let again = Daemon::start_at(&daemon, &keep).expect("it starts again");
+    assert_eq!(again.breaker(sick.addr()).expect("it has one").state, "open");
+    assert!(!caller.call(sick.addr(), PATIENCE).expect("it lives").answered());
+    wait_for("it is told", || in_trouble(&again));
+    disk.empty();
+    wait_for("it is written again", || !in_trouble(&again));
+    assert_gapless(&journal(&state));
+    assert_eq!(count(&journal(&state), "took_over"), 1);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod dashboard;
 mod death;
 mod decision;
 mod docs;
+mod dying;
 mod endings;
 mod established;
 mod evidence;

@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use crate::scene::{LASTING, PATIENCE, backend, caller, policy};
 
 /// What systemd listens at, and what it hears.
-struct Ear {
+pub(crate) struct Ear {
     socket: UnixDatagram,
     directory: TempDir,
 }
 
 impl Ear {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
         Self { socket, directory }
     }
 
     /// How a daemon is started that is watched, and hears of it as systemd says it.
-    fn start(&self, text: &str) -> Daemon {
+    pub(crate) fn start(&self, text: &str) -> Daemon {
         let socket = format!("NOTIFY_SOCKET={}", self.directory.path().join("notify").display());
         // Three tenths of a second: it speaks every tenth.
         let through = ["env", socket.as_str(), "WATCHDOG_USEC=300000"];
@@ -36,6 +36,18 @@ impl Ear {
         let mut message = [0; 512];
         let length = self.socket.recv(&mut message).ok()?;
         Some(String::from_utf8_lossy(&message[..length]).into_owned())
+    }
+
+    /// Hears nothing for a while, as of a loop that hangs.
+    pub(crate) fn assert_silence(&self) {
+        // What is said until then is about a look before.
+        let falls_silent = (0..100).any(|_| self.hear(Duration::from_secs(1)).is_none());
+        assert!(falls_silent, "it goes on and on");
+    }
+
+    /// Hears that the daemon is alive.
+    pub(crate) fn assert_alive(&self) {
+        assert_eq!(self.hear(PATIENCE).as_deref(), Some(ALIVE));
     }
 
     /// The first message that is not just that the daemon is alive.
@@ -70,9 +82,7 @@ fn a_daemon_that_hangs_is_not_heard() {
     let daemon = ear.start(&policy(&cgroup, &[backend.addr()], LASTING));
     assert!((0..3).all(|_| ear.hear(PATIENCE).is_some()));
     daemon.pause().expect("it stops");
-    // What was said before.
-    while ear.hear(Duration::from_millis(1)).is_some() {}
-    assert_eq!(ear.hear(Duration::from_secs(1)), None);
+    ear.assert_silence();
     daemon.signal(libc::SIGCONT);
-    assert_eq!(ear.hear(PATIENCE).as_deref(), Some(ALIVE));
+    ear.assert_alive();
 }
