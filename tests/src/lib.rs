@@ -27,6 +27,7 @@ pub mod rotel;
 pub mod soak;
 pub mod systemd;
 pub mod terminal;
+pub mod vitals;
 pub mod web;
 pub mod wire;
 
@@ -35,4 +36,3 @@ mod clock;
 mod interrupt;
 mod readiness;
 mod statistics;
-mod vitals;

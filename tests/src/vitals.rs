@@ -12,15 +12,15 @@ use shedder_common::endpoint::{EndpointKey, SlotRef};
 
 /// Taken at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Vitals {
-    pub(crate) descriptors: usize,
+pub struct Vitals {
+    pub descriptors: usize,
     /// Memory that is not swapped out.
-    pub(crate) resident_kib: u64,
+    pub resident_kib: u64,
 }
 
 impl Vitals {
     /// Of a running process.
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    pub fn of(pid: u32) -> Result<Self> {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
             .context("the daemon's descriptors cannot be listed")?
             .count();
@@ -36,7 +36,7 @@ impl Vitals {
 }
 
 /// The processor time that all threads of a process have taken, to the nanosecond.
-pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
+pub fn processor_time(pid: u32) -> Result<Duration> {
     let mut sum = Duration::ZERO;
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     for thread in threads.context("the daemon's threads cannot be listed")? {
@@ -48,9 +48,8 @@ pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     Ok(sum)
 }
 
-/// The entries of every hash of endpoints a process has loaded, by name. Arrays cannot grow, and an LRU
-/// hash has its size from the beginning and makes room by itself.
-pub(crate) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
+/// The entries of every hash of endpoints a process has loaded, by name; arrays cannot grow.
+pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     let own = map_ids(pid)?;
     let mut entries = BTreeMap::new();
     // Maps of others come and go while the list is read.
@@ -66,9 +65,10 @@ pub(crate) fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
 fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
     let is_by_endpoint = usize::try_from(info.key_size()) == Ok(size_of::<EndpointKey>());
     let map = Map::from_map_data(MapData::from_id(info.id())?)?;
-    let (Map::HashMap(_), true) = (&map, is_by_endpoint) else {
+    let (Map::HashMap(_) | Map::LruHashMap(_), true) = (&map, is_by_endpoint) else {
         return Ok(None);
     };
+    // The values of both are as wide: a slot, or a time.
     let map: HashMap<MapData, [u8; size_of::<EndpointKey>()], [u8; size_of::<SlotRef>()]> =
         HashMap::try_from(map)?;
     Ok(Some(map.keys().filter_map(Result::ok).count()))

@@ -178,6 +178,7 @@ fn assemble(
         HashMap::try_from(take(&mut ebpf, map::SLOTS)).map_err(at(map::SLOTS))?,
         aya::maps::LpmTrie::try_from(take(&mut ebpf, map::DESTINATIONS))
             .map_err(at(map::DESTINATIONS))?,
+        HashMap::try_from(take(&mut ebpf, map::ANNOUNCED)).map_err(at(map::ANNOUNCED))?,
         options.slots,
     );
     let callers =

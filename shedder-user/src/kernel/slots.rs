@@ -16,6 +16,8 @@ use shedder_common::time::Monotonic;
 pub(super) struct SlotTable {
     slots: HashMap<MapData, KeyBytes, SlotBytes>,
     destinations: LpmTrie<MapData, KeyBytes, u32>,
+    /// Endpoints the programs have announced, and when.
+    heard_of: HashMap<MapData, KeyBytes, u64>,
     /// Networks the programs announce connects to, with the lengths of their prefixes.
     announced: BTreeSet<(EndpointKey, u32)>,
     assigned: BTreeMap<EndpointKey, SlotRef>,
@@ -60,11 +62,13 @@ impl SlotTable {
     pub(super) const fn new(
         slots: HashMap<MapData, KeyBytes, SlotBytes>,
         destinations: LpmTrie<MapData, KeyBytes, u32>,
+        heard_of: HashMap<MapData, KeyBytes, u64>,
         capacity: u32,
     ) -> Self {
         Self {
             slots,
             destinations,
+            heard_of,
             announced: BTreeSet::new(),
             assigned: BTreeMap::new(),
             left: BTreeSet::new(),
@@ -165,9 +169,10 @@ impl SlotTable {
         now: Monotonic,
     ) -> Result<Option<SlotRef>, SlotError> {
         let Some(slot) = self.assigned.get(key).copied() else { return Ok(None) };
-        self.slots
-            .remove(&bytemuck::cast::<_, KeyBytes>(*key))
-            .map_err(|source| SlotError::Map { map: "SLOTS", source })?;
+        let key_bytes = bytemuck::cast::<_, KeyBytes>(*key);
+        self.slots.remove(&key_bytes).map_err(|source| SlotError::Map { map: "SLOTS", source })?;
+        // Most were never announced, and what is left makes room by itself.
+        drop(self.heard_of.remove(&key_bytes));
         self.assigned.remove(key);
         self.left.remove(key);
         self.release(slot, now);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
+use shedder_tests::vitals::map_entries;
 use shedder_user::api::model::EventKind;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, policy, wait_for};
@@ -43,6 +44,29 @@ fn what_is_called_no_more_makes_room_and_leaves_nothing_behind() {
     let breaker = daemon.breaker(second.addr()).expect("it has one");
     assert_eq!((breaker.outcomes.refused, breaker.shed_total), (3, 0), "{breaker:?}");
     assert!(!caller.call(second.addr(), PATIENCE).expect("it lives").answered());
+}
+
+/// AT-23: neither its slot nor that it was ever announced.
+#[test]
+fn what_is_forgotten_leaves_no_entry_in_any_map() {
+    let (mut caller, cgroup) = caller("entries");
+    let backends = [(); 3].map(|()| backend(Behaviour::Healthy));
+    let [first, second, third] = &backends;
+    let daemon = forgetful(&cgroup, &[], &[first, second, third], 3);
+    let entries = || map_entries(daemon.pid()).expect("its maps can be read");
+    let before = entries();
+    let events = daemon.events().expect("it answers");
+    for backend in &backends {
+        caller.call(backend.addr(), PATIENCE).expect("it lives");
+        wait_for_discovery(&events, backend.addr());
+    }
+    assert_ne!(entries(), before, "there is something to forget");
+    for _ in &backends {
+        let forgotten = events
+            .wait_for(|event| matches!(event.kind, EventKind::Forgotten { .. }).then_some(()));
+        forgotten.expect("nobody calls it");
+    }
+    assert_eq!(entries(), before);
 }
 
 /// Evidence of a connection must have somewhere to go.
