@@ -12,6 +12,7 @@ pub mod bpf_fs;
 pub mod browser;
 pub mod caller;
 pub mod cgroup;
+pub mod chaos;
 pub mod collector;
 pub mod daemon;
 pub mod demo;

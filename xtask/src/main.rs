@@ -7,6 +7,7 @@ mod bench;
 mod bpf;
 mod budget;
 mod build;
+mod chaos;
 mod checklist;
 mod demo;
 mod docs;
@@ -44,7 +45,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Chore {
     /// Install what building and testing needs: the sources of Rust's core library, bpf-linker,
-    /// ip, nft and Prometheus. Every other chore does its part of this by itself.
+    /// ip, nft, Prometheus, nginx and Redis. Every other chore does its part of this by itself.
     Setup,
     /// Build the BPF programs, then the daemon and the lab.
     Build {
@@ -95,6 +96,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build, then play known disasters on real servers and callers and judge what shedder makes of them.
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// Names of scenarios, or arguments such as `--short` or `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build the book in docs/ with mdBook, which is fetched when it is missing.
     Docs {
         /// First write the parts that come from the code: policy, presets, metrics.
@@ -129,6 +137,7 @@ fn main() -> ExitCode {
         Chore::Budget { args } => budget::run(&args),
         Chore::Soak { args } => soak::run(&args),
         Chore::Load { args } => load::run(&args),
+        Chore::Chaos { args } => chaos::run(&args),
         Chore::Docs { write } => docs::run(write),
         Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
         Chore::Lint => lint::run(),
@@ -155,6 +164,7 @@ Examples:
   cargo xtask budget                whether the BPF programs keep to their ceilings
   cargo xtask soak                  ten minutes of random faults, and whether every promise held
   cargo xtask load                  an hour of connects, and whether anything grew
+  cargo xtask chaos                 known disasters on real servers and callers
   cargo xtask docs                  the book, in target/book
   cargo xtask vm --short            a few kernel tests on Linux 6.1 and 6.12
   cargo xtask bench --help          what else can be measured";

@@ -10,6 +10,7 @@ pub(crate) mod debian;
 mod prometheus;
 mod rotel;
 mod rust_src;
+mod servers;
 mod test_tools;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::toolchain::Toolchain;
 pub(crate) use bpf_linker::BpfLinker;
 pub(crate) use clippy::bpf_clippy;
 pub(crate) use test_tools::ensure as ensure_test_tools;
+pub(crate) use test_tools::ensure_for_chaos as ensure_chaos_tools;
 
 /// What compiles and links BPF programs.
 #[derive(Debug)]

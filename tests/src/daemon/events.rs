@@ -25,7 +25,8 @@ pub struct Events {
 impl Events {
     /// Follows what a client prints, one event a line.
     pub(super) fn follow(mut client: Command) -> Result<Self> {
-        let mut process = client.stdout(Stdio::piped()).spawn()?;
+        // That the daemon goes away is for the test to find out.
+        let mut process = client.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let output = process.stdout.take().expect("standard output is piped");
         let (sender, lines) = channel();
         thread::spawn(move || {

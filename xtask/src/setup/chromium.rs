@@ -4,9 +4,7 @@
 //! here, are unpacked in the target directory. apt checks what it downloads by the signed lists of the
 //! distribution.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -44,21 +42,7 @@ fn find() -> Option<String> {
 
 fn unpack() -> Result<()> {
     step::announce("unpacking Debian's chromium-headless-shell: about 100 megabytes");
-    // Whole or not at all: what an interrupted run left is no browser.
-    let (directory, beginning) = (directory(), directory().with_extension("new"));
-    if beginning.exists() {
-        fs::remove_dir_all(&beginning)
-            .with_context(|| format!("cannot remove {}", beginning.display()))?;
-    }
-    let archives = beginning.join("archives");
-    for package in debian::download_with_missing(PACKAGE, &archives)? {
-        let mut command = Command::new("dpkg-deb");
-        process::run(command.arg("--extract").args([&package, &beginning]))?;
-    }
-    fs::remove_dir_all(&archives)
-        .with_context(|| format!("cannot remove {}", archives.display()))?;
-    fs::rename(&beginning, &directory)
-        .with_context(|| format!("cannot make {}", directory.display()))
+    debian::unpack_with_missing(PACKAGE, &directory())
 }
 
 /// Where the tests look for it besides `PATH`.

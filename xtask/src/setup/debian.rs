@@ -59,8 +59,28 @@ fn download(package: &str, directory: &Path) -> Result<PathBuf> {
     found.pop().with_context(|| format!("`apt-get download {package}` brought nothing"))
 }
 
+/// Unpack a package, and what it depends on and this machine lacks, as a directory of its own, installing
+/// nothing.
+pub(super) fn unpack_with_missing(package: &str, directory: &Path) -> Result<()> {
+    // Whole or not at all: what an interrupted run left is of no use.
+    let beginning = directory.with_extension("new");
+    if beginning.exists() {
+        fs::remove_dir_all(&beginning)
+            .with_context(|| format!("cannot remove {}", beginning.display()))?;
+    }
+    let archives = beginning.join("archives");
+    for file in download_with_missing(package, &archives)? {
+        let mut command = Command::new("dpkg-deb");
+        process::run(command.arg("--extract").args([&file, &beginning]))?;
+    }
+    fs::remove_dir_all(&archives)
+        .with_context(|| format!("cannot remove {}", archives.display()))?;
+    fs::rename(&beginning, directory)
+        .with_context(|| format!("cannot make {}", directory.display()))
+}
+
 /// Download a package and what it depends on and this machine lacks, without installing any; the files.
-pub(super) fn download_with_missing(package: &str, directory: &Path) -> Result<Vec<PathBuf>> {
+fn download_with_missing(package: &str, directory: &Path) -> Result<Vec<PathBuf>> {
     ensure!(process::find("apt-get").is_some(), "not installed (no Debian)");
     fs::create_dir_all(directory.join("partial"))
         .with_context(|| format!("cannot make {}", directory.display()))?;

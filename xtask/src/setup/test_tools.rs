@@ -4,18 +4,32 @@
 
 use anyhow::{Result, bail};
 
+use super::servers::{self, NGINX, POSTGRESQL, REDIS};
 use super::{chromium, debian, prometheus, rotel};
 use crate::process;
 use crate::step::{Change, Done, Report};
 
 /// Find the tools, or install them.
 pub(crate) fn ensure(report: Report) -> Result<()> {
-    let tools = TOOLS.iter().map(|tool| report.step(tool.program, || ensure_tool(tool)));
-    let problems: Vec<String> = tools
-        .chain([prometheus::ensure(report), chromium::ensure(report), rotel::ensure(report)])
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"))
-        .collect();
+    let others = [prometheus::ensure(report), chromium::ensure(report), rotel::ensure(report)];
+    let servers = [&NGINX, &REDIS].map(|server| servers::ensure(report, server));
+    all(ensure_each(report, &TOOLS).chain(others).chain(servers))
+}
+
+/// Find what chaos plays with, or install it.
+pub(crate) fn ensure_for_chaos(report: Report) -> Result<()> {
+    let servers = [&NGINX, &REDIS, &POSTGRESQL].map(|server| servers::ensure(report, server));
+    all(ensure_each(report, &TOOLS).chain(ensure_each(report, &CALLERS)).chain(servers))
+}
+
+fn ensure_each(report: Report, tools: &[Tool]) -> impl Iterator<Item = Result<()>> {
+    tools.iter().map(move |tool| report.step(tool.program, || ensure_tool(tool)))
+}
+
+/// All of them are looked for, whatever is missing.
+fn all(outcomes: impl Iterator<Item = Result<()>>) -> Result<()> {
+    let problems: Vec<String> =
+        outcomes.filter_map(Result::err).map(|error| format!("{error:#}")).collect();
     if problems.is_empty() {
         return Ok(());
     }
@@ -49,7 +63,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -69,5 +83,30 @@ const TOOLS: [Tool; 4] = [
         program: "tmux",
         package: "tmux",
         why: "the tests of `shedder top` watch it on a terminal as people have it",
+    },
+    Tool { program: "curl", package: "curl", why: "the short chaos calls real servers with it" },
+    Tool {
+        program: "python3",
+        package: "python3",
+        why: "the short chaos calls real servers with it",
+    },
+];
+
+const CALLERS: [Tool; 4] = [
+    Tool { program: "node", package: "nodejs", why: "chaos calls real servers with it" },
+    Tool {
+        program: "java",
+        package: "default-jdk-headless",
+        why: "chaos calls real servers with it",
+    },
+    Tool {
+        program: "javac",
+        package: "default-jdk-headless",
+        why: "chaos compiles a caller with it",
+    },
+    Tool {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
+        why: "chaos makes a disk that freezes with it",
     },
 ];

@@ -1,0 +1,46 @@
+//! Packets that get lost, by nftables inside a scenario's own namespace.
+//!
+//! Invariant: what is dropped is dropped on arrival, so the sender is told nothing; the rules go with the
+//! namespace.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::netns::NetNs;
+
+/// Loses everything to and from these addresses, such as `127.0.2.0/24`.
+pub(super) fn partition(namespace: &NetNs, addresses: &str) -> Result<()> {
+    rules(namespace, &format!("ip daddr {addresses} drop\nip saddr {addresses} drop"))
+}
+
+/// Loses this share of the segments to and from these addresses.
+pub(super) fn lose(namespace: &NetNs, addresses: &str, percent: u32) -> Result<()> {
+    let chance = format!("numgen random mod 100 < {percent} drop");
+    rules(namespace, &format!("ip daddr {addresses} {chance}\nip saddr {addresses} {chance}"))
+}
+
+/// Mends the network.
+pub(super) fn mend(namespace: &NetNs) -> Result<()> {
+    apply(namespace, "flush ruleset\n")
+}
+
+fn rules(namespace: &NetNs, rules: &str) -> Result<()> {
+    let hook = "type filter hook input priority 0;";
+    apply(
+        namespace,
+        &format!("flush ruleset\ntable inet chaos {{ chain in {{ {hook}\n{rules}\n}}\n}}\n"),
+    )
+}
+
+fn apply(namespace: &NetNs, text: &str) -> Result<()> {
+    let mut command = Command::new("nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    namespace.start_inside(&mut command)?;
+    let mut nft = command.spawn().context("cannot run nft: install nftables")?;
+    nft.stdin.take().context("standard input is piped")?.write_all(text.as_bytes())?;
+    let output = nft.wait_with_output()?;
+    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
