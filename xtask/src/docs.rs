@@ -3,14 +3,14 @@
 //! Invariant: tests need nothing of this: that the book is whole and not behind the code is a unit
 //! test, and mdBook is fetched only when somebody asks for the book.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::paths;
 use crate::process;
-use crate::step::{self, Change, Done, Report};
+use crate::setup::CargoTool;
+use crate::step;
 
 /// The chore: write what comes from the code, if asked to, and build the book.
 pub(crate) fn run(write: bool) -> Result<()> {
@@ -26,7 +26,7 @@ pub(crate) fn run(write: bool) -> Result<()> {
         ]);
         process::run(command.env("SHEDDER_WRITE_DOCS", "1"))?;
     }
-    let mdbook = Report::OnlyChanges.step("mdbook", ensure_mdbook)?;
+    let mdbook = MDBOOK.ensure()?;
     let book = paths::target_dir().join("book");
     let mut command = Command::new(mdbook);
     process::run(command.current_dir(paths::root()).arg("build").arg("--dest-dir").arg(&book))?;
@@ -34,33 +34,12 @@ pub(crate) fn run(write: bool) -> Result<()> {
     Ok(())
 }
 
-/// Find mdBook, or build it.
-fn ensure_mdbook() -> Result<Done<PathBuf>> {
-    let directory = paths::target_dir().join("tools/mdbook");
-    let built = directory.join("bin/mdbook");
-    let done = |program: PathBuf, change| {
-        let detail = program.display().to_string();
-        Done { value: program, change, detail }
-    };
-    let there = Some(&built).filter(|path| process::is_executable(path)).cloned();
-    if let Some(program) = process::find("mdbook").or(there) {
-        return Ok(done(program, Change::None));
-    }
-    step::announce("building mdBook, once: some minutes; an `mdbook` on the PATH is used instead");
-    let mut command = process::host_cargo();
-    command.args(["install", "mdbook", "--version", MDBOOK_VERSION, "--locked", "--root"]);
-    // The environment of the workspace's own build is not meant for it.
-    process::run(command.arg(&directory).env_remove("CARGO_TARGET_DIR").current_dir("/"))?;
-    ensure!(process::is_executable(&built), "cargo install brought no {}", built.display());
-    Ok(done(built, Change::Installed))
-}
-
-const MDBOOK_VERSION: &str = "0.5.4";
+const MDBOOK: CargoTool = CargoTool { name: "mdbook", version: "0.5.4", arguments: &[] };
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use clap::Parser as _;
 

@@ -19,6 +19,7 @@ mod process;
 mod setup;
 mod soak;
 mod step;
+mod supply;
 mod test;
 mod tidy;
 mod toolchain;
@@ -121,6 +122,9 @@ enum Chore {
         #[arg(last = true)]
         test_args: Vec<String>,
     },
+    /// Check licences, advisories, duplicates and sources of what the product is made of, by the rules
+    /// of deny.toml, and write its bill of materials.
+    Supply,
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
         Chore::Chaos { args } => chaos::run(&args),
         Chore::Docs { write } => docs::run(write),
         Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
+        Chore::Supply => supply::run(),
         Chore::Lint => lint::run(),
         Chore::Tidy => tidy::run(),
     };
@@ -167,4 +172,5 @@ Examples:
   cargo xtask chaos                 known disasters on real servers and callers
   cargo xtask docs                  the book, in target/book
   cargo xtask vm --short            a few kernel tests on Linux 6.1 and 6.12
+  cargo xtask supply                licences, advisories and the bill of materials
   cargo xtask bench --help          what else can be measured";

@@ -4,6 +4,7 @@
 //! it names, with the command and the reason.
 
 mod bpf_linker;
+mod cargo_tool;
 mod chromium;
 mod clippy;
 pub(crate) mod debian;
@@ -21,6 +22,7 @@ use crate::step::Report;
 use crate::toolchain::Toolchain;
 
 pub(crate) use bpf_linker::BpfLinker;
+pub(crate) use cargo_tool::CargoTool;
 pub(crate) use clippy::bpf_clippy;
 pub(crate) use test_tools::ensure as ensure_test_tools;
 pub(crate) use test_tools::ensure_for_chaos as ensure_chaos_tools;
