@@ -15,8 +15,8 @@ use crate::chaos::kit::Kit;
 use crate::chaos::ledger::{Became, Ledger, count};
 use crate::chaos::scenario::Scenario;
 use crate::clock::now;
-use crate::soak::vitals::map_entries;
 use crate::statistics::figure;
+use crate::vitals::map_entries;
 
 pub(in crate::chaos) const SCENARIO: Scenario = Scenario {
     id: "AT-23",

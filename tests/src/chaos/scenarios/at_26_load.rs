@@ -14,8 +14,8 @@ use crate::chaos::kit::Kit;
 use crate::chaos::ledger::{Ledger, count};
 use crate::chaos::scenario::Scenario;
 use crate::clock::now;
-use crate::soak::vitals::Vitals;
 use crate::statistics::figure;
+use crate::vitals::Vitals;
 
 pub(in crate::chaos) const SCENARIO: Scenario = Scenario {
     id: "AT-26",
