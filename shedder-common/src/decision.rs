@@ -51,10 +51,10 @@ pub trait Ask {
     fn next_turn(&mut self) -> u64;
 }
 
-/// Decides one connect of a cgroup of this [`crate::caller::CallerRow::cohort`].
+/// Decides one connect of a cgroup of this [`crate::caller::CallerRow::cohort`]. `word` is that of `verdict`,
+/// read once: it may have another by now.
 #[inline(always)]
-pub fn decide(verdict: &Verdict, cohort: u16, slot: &mut impl Ask) -> Decision {
-    let word = verdict.word;
+pub fn decide(word: u64, verdict: &Verdict, cohort: u16, slot: &mut impl Ask) -> Decision {
     let shed = match word & ACTION_MASK {
         DENY if errno(word) != 0 => Shed::Deny(errno(word)),
         DELAY => Shed::Delay(argument(word)),
@@ -168,7 +168,7 @@ mod tests {
             };
             for (connect, decision) in vector.decisions().enumerate() {
                 assert_eq!(
-                    decide(&verdict, vector.cohort, &mut slot),
+                    decide(word, &verdict, vector.cohort, &mut slot),
                     decision,
                     "{name}, connect {connect}"
                 );
@@ -183,7 +183,7 @@ mod tests {
         let words = [0, VerdictWord::allow(9).pack(), DENY];
         for word in words.into_iter().chain(ALL_UNKNOWN) {
             let verdict = Verdict { word, ..Verdict::zeroed() };
-            assert_eq!(decide(&verdict, 0, &mut Silent), Decision::Allow, "{word:#b}");
+            assert_eq!(decide(word, &verdict, 0, &mut Silent), Decision::Allow, "{word:#b}");
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
         ) {
             let verdict = Verdict { word, burst_limit, ..Verdict::zeroed() };
             let mut slot = Slot { failure_run, is_abandoned, tokens, turns };
-            let _decision = decide(&verdict, cohort, &mut slot);
+            let _decision = decide(word, &verdict, cohort, &mut slot);
         }
     }
 }

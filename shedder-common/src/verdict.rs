@@ -1,7 +1,24 @@
 //! What the daemon tells the kernel about one slot.
 //!
-//! Only the daemon writes these rows; the programs only read them. The action is one 64-bit word,
-//! so a reader sees the old verdict or the new one and never a mixture.
+//! Only the daemon writes these rows, from one thread; the programs only read them. The action is one
+//! 64-bit word, so a reader sees the old verdict or the new one and never a mixture. Why that holds:
+//!
+//! * *One store.* The word is eight bytes at a multiple of eight (asserted below) in memory that daemon and
+//!   programs share, and the daemon stores it as an atomic of that size. No machine Linux runs BPF on in 64 bits
+//!   splits such a store or such a load.
+//! * *One load.* A program takes the word once for each connect, by a volatile load of eight bytes, and
+//!   everything about that connect, also the epoch its socket is stamped with, comes from what it took.
+//!   The compiler must not load it again, nor the one byte it needs.
+//! * *The word comes last.* What belongs to it (`token_limit`, `burst_limit`, how to hold) is stored before, and the
+//!   store of the word releases that. On x86, where loads are not moved before earlier loads, a program that
+//!   sees the new word sees what belongs to it. Elsewhere it may for some nanoseconds see a field of the row before.
+//! * *A field too old or too new decides nothing wrongly.* A program with the old word may see fields of the new one
+//!   anywhere. Limits are absolute: `token_limit` counts from when the slot was made, so an old one grants
+//!   less and a new one what will be granted anyway; a `burst_limit` or `hold_jiffies` of zero lets through. The others
+//!   say what is measured, not what is decided.
+//!
+//! The tests `torn::*` of the kernel tests try it: a daemon that turns a row over as fast as it can, read by
+//! the memory, by a program that does nothing else, and by real connects.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -12,7 +29,7 @@ use crate::errno::Errno;
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Verdict {
-    /// The packed [`VerdictWord`]; zero allows.
+    /// The packed [`VerdictWord`]; zero allows. To be loaded once, as a whole: see the [module](self).
     pub word: u64,
     /// In half-open: a token is granted while fewer than this many were ever taken.
     pub token_limit: u64,
@@ -43,6 +60,7 @@ pub struct Verdict {
 }
 
 const _: () = assert!(size_of::<Verdict>() == 64);
+const _: () = assert!(core::mem::offset_of!(Verdict, word).is_multiple_of(8));
 
 impl Verdict {
     /// The row of a slot nobody uses.

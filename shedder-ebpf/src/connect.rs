@@ -70,27 +70,28 @@ fn steer(
         Tag::forget(socket(ctx));
         return Outcome::Pass;
     }
-    let decision = decide(verdict, caller.cohort, &mut Row(counters));
+    let word = slot::word(verdict);
+    let decision = decide(word, verdict, caller.cohort, &mut Row(counters));
     if is_debug() {
-        debug!(ctx, "connect slot {} word {:x}", slot.slot, verdict.word);
+        debug!(ctx, "connect slot {} word {:x}", slot.slot, word);
     }
-    count(counters, decision, verdict.word);
+    count(counters, decision, word);
     match decision {
         Decision::Allow | Decision::AllowExpired | Decision::Observe(_) => {
-            tag(ctx, slot, verdict, Extra::None);
+            tag(ctx, slot, word, verdict, Extra::None);
             Outcome::Pass
         }
         Decision::Probe => {
-            tag(ctx, slot, verdict, Extra::Probe);
+            tag(ctx, slot, word, verdict, Extra::Probe);
             Outcome::Pass
         }
         Decision::Shed(Shed::Deny(errno)) => {
             Tag::forget(socket(ctx));
-            refusal::tell(&Refusal { key, slot, word: verdict.word, errno }, counters, socket(ctx));
+            refusal::tell(&Refusal { key, slot, word, errno }, counters, socket(ctx));
             Outcome::Refuse(errno)
         }
         Decision::Shed(Shed::Delay(milliseconds)) => {
-            tag(ctx, slot, verdict, Extra::Hold(milliseconds));
+            tag(ctx, slot, word, verdict, Extra::Hold(milliseconds));
             Outcome::Pass
         }
         Decision::Shed(Shed::Redirect(target)) => {
@@ -172,7 +173,7 @@ enum Extra {
 
 /// Marks the socket, so that what becomes of the connect is counted for this slot.
 #[inline(always)]
-fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
+fn tag(ctx: &SockAddrContext, slot: SlotRef, word: u64, verdict: &Verdict, extra: Extra) {
     let Some(tag) = Tag::of_or_new(socket(ctx)) else {
         node::count(|node| &raw mut node.untagged);
         return;
@@ -180,7 +181,7 @@ fn tag(ctx: &SockAddrContext, slot: SlotRef, verdict: &Verdict, extra: Extra) {
     // Of an earlier connect on this socket whose end was not told.
     flight::end(tag);
     held::end(tag);
-    let epoch = verdict::epoch(verdict.word);
+    let epoch = verdict::epoch(word);
     tag.slot = slot;
     tag.started_ns = 0;
     tag.last_out_ns = 0;
@@ -249,7 +250,7 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
             atomic::add(&raw mut (*counters).connects, 1);
             atomic::add(&raw mut (*counters).allowed, 1);
         }
-        tag(ctx, target.slot, verdict, Extra::Redirected(origin));
+        tag(ctx, target.slot, slot::word(verdict), verdict, Extra::Redirected(origin));
     }
 }
 

@@ -89,16 +89,17 @@ fn steer(
     }
     // SAFETY: a row of the counter array.
     let turn = unsafe { atomic::fetch_add(&raw mut (*counters).datagrams, 1) };
-    let decision = decide(verdict, caller.cohort, &mut Datagram { row: Row(counters), turn });
+    let word = slot::word(verdict);
+    let decision = decide(word, verdict, caller.cohort, &mut Datagram { row: Row(counters), turn });
     if is_debug() {
-        debug!(ctx, "datagram slot {} word {:x}", slot.slot, verdict.word);
+        debug!(ctx, "datagram slot {} word {:x}", slot.slot, word);
     }
     match decision {
         Decision::Shed(Shed::Deny(errno)) => {
             // SAFETY: a row of the counter array.
             unsafe { atomic::add(&raw mut (*counters).datagrams_denied, 1) };
             let key = EndpointKey { protocol: PROTOCOL_UDP, ..*key };
-            let refusal = Refusal { key: &key, slot, word: verdict.word, errno };
+            let refusal = Refusal { key: &key, slot, word, errno };
             refusal::tell(&refusal, counters, socket(ctx));
             return Outcome::Refuse(errno);
         }

@@ -5,6 +5,7 @@ use aya_ebpf::helpers::generated::bpf_get_netns_cookie;
 use aya_ebpf::programs::SockAddrContext;
 use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
 use shedder_common::endpoint::{EndpointKey, SlotRef};
+use shedder_common::verdict::Verdict;
 
 use crate::maps::{CALLERS, SLOTS};
 
@@ -30,6 +31,14 @@ pub fn find(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey) -> 
     }
     // SAFETY: as above.
     unsafe { SLOTS.get(*key) }.copied()
+}
+
+/// The action of a slot, in one load: what the daemon stores meanwhile is seen as a whole or not at all
+/// (see [`Verdict::word`]). Without the volatile access the compiler may read it again, or a byte of it.
+#[inline(always)]
+pub fn word(verdict: &Verdict) -> u64 {
+    // SAFETY: an aligned field of a row that stays mapped.
+    unsafe { (&raw const verdict.word).read_volatile() }
 }
 
 /// The cookie of the network namespace the socket is in.

@@ -96,7 +96,7 @@ impl Slot {
     /// Decides a connect and counts it.
     pub(super) fn connect(&mut self, now: Monotonic) -> Decision {
         let verdict = self.verdict;
-        let decision = decide(&verdict, FIRST_COHORT, &mut At { slot: self, now });
+        let decision = decide(verdict.word, &verdict, FIRST_COHORT, &mut At { slot: self, now });
         let counted = &mut self.counted;
         counted.counts.connects += 1;
         match decision {

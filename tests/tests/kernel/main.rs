@@ -58,6 +58,7 @@ mod systemd;
 mod tampering;
 mod throttled;
 mod top;
+mod torn;
 mod trips;
 mod udp;
 mod watching;

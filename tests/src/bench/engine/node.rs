@@ -130,7 +130,7 @@ impl Subject for Node {
 
     fn ask(&mut self, _at_ns: u64) -> Option<Tag> {
         let verdict = self.verdict;
-        let decision = decide(&verdict, 0, self);
+        let decision = decide(verdict.word, &verdict, 0, self);
         let sample = &mut self.sample;
         sample.counts.connects += 1;
         let is_probe = decision == Decision::Probe;
