@@ -25,7 +25,7 @@ impl<T: Pod> Mapping<T> {
     /// Maps an array of `rows` values made with `BPF_F_MMAPABLE`.
     pub(super) fn new(map: &MapData, rows: u32) -> std::io::Result<Self> {
         // The kernel rounds a row up to eight bytes; ours are multiples of it.
-        const { assert!(size_of::<T>().is_multiple_of(8)) };
+        const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() >= 8) };
         let length = size_of::<T>() * rows as usize;
         let memory = MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())?;
         Ok(Self { memory, rows, row: PhantomData })
@@ -36,10 +36,20 @@ impl<T: Pod> Mapping<T> {
         self.rows
     }
 
-    /// A row as it is now. Its fields may be of slightly different moments.
+    /// A row as it is now. Its fields may be of slightly different moments, but each of up to eight bytes is
+    /// one that was there: a copy made by `memcpy` may be made byte by byte.
     pub(super) fn read(&self, row: u32) -> T {
-        // SAFETY: `at` gives an aligned row inside the mapping, and any bits are a `T`.
-        unsafe { self.at(row).read_volatile() }
+        let (from, mut copy) = (self.at(row).cast::<u64>(), T::zeroed());
+        let into = (&raw mut copy).cast::<u64>();
+        for word in 0..size_of::<T>() / size_of::<u64>() {
+            // SAFETY: an aligned word of a row inside the mapping, shared with the kernel; and one of a row
+            // of our own, which takes any bits.
+            unsafe {
+                let seen = AtomicU64::from_ptr(from.wrapping_add(word)).load(Ordering::Relaxed);
+                into.wrapping_add(word).write(seen);
+            }
+        }
+        copy
     }
 
     /// Replaces a row. Only for rows no program looks at yet.
