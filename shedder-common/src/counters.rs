@@ -155,20 +155,23 @@ impl SlotCounters {
         reserved: [0; 3],
     };
 
-    /// Connects that were refused, held or sent elsewhere.
+    /// Connects that were refused, held or sent elsewhere. Sums of counters saturate: whatever the memory
+    /// holds, it brings no daemon down.
     pub const fn shed(&self) -> u64 {
-        self.denied + self.delayed + self.redirected
+        self.denied.saturating_add(self.delayed).saturating_add(self.redirected)
     }
 
     /// Connects that a verdict which acts for every cgroup would have shed: the same number whatever
     /// share it acts for.
     pub const fn would_shed(&self) -> u64 {
-        self.shed() + self.spared
+        self.shed().saturating_add(self.spared)
     }
 
     /// The same of datagrams.
     pub const fn datagrams_would_shed(&self) -> u64 {
-        self.datagrams_denied + self.datagrams_redirected + self.datagrams_spared
+        self.datagrams_denied
+            .saturating_add(self.datagrams_redirected)
+            .saturating_add(self.datagrams_spared)
     }
 }
 

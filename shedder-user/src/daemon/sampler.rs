@@ -53,18 +53,19 @@ fn unfinished(
     unfinished
 }
 
-fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
+pub(super) fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
     // A row read while the kernel writes it may be a few counts behind itself; the rest follows
     // with the next sample, so nothing is lost.
     let since = |field: fn(&SlotCounters) -> u64| field(now).saturating_sub(field(before));
+    let both = |one: u64, other: u64| one.saturating_add(other);
     let counts = Counts {
         connects: since(|row| row.connects),
         shed: now.shed().saturating_sub(before.shed()),
-        successes: since(|row| row.responses) + since(|row| row.idle_closes),
+        successes: both(since(|row| row.responses), since(|row| row.idle_closes)),
         refused: since(|row| row.refused),
         timed_out: since(|row| row.timed_out),
         unreachable: since(|row| row.unreachable),
-        reset: since(|row| row.reset) + since(|row| row.hung_up),
+        reset: both(since(|row| row.reset), since(|row| row.hung_up)),
         errored: since(|row| row.errored),
         segments: since(|row| row.segments),
         retransmits: since(|row| row.retransmits),
@@ -81,7 +82,7 @@ fn difference(now: &SlotCounters, before: &SlotCounters) -> Sample {
     }
 }
 
-fn new_samples(now: &HistogramRow, before: &HistogramRow) -> Buckets {
+pub(super) fn new_samples(now: &HistogramRow, before: &HistogramRow) -> Buckets {
     (0..=u8::MAX)
         .zip(now.buckets.iter().zip(&before.buckets))
         .map(|(bucket, (now, before))| (bucket, now.wrapping_sub(*before)))
