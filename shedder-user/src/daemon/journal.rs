@@ -5,8 +5,13 @@
 mod audit;
 mod breakers;
 mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod files;
+#[cfg(test)]
+mod model;
 mod past;
+mod threads;
 
 use std::collections::VecDeque;
 
@@ -163,7 +168,7 @@ impl Journal {
 
     fn trouble_begins(&mut self, why: &str) {
         self.trouble = Some(why.to_owned());
-        let (place, room) = (&self.place, disk::QUEUE);
+        let (place, room) = (&self.place, threads::QUEUE);
         self.error(&format!(
             "the journal in {place} cannot be written: {why}; breakers go on, {room} events may wait in memory, and it is tried again every second"
         ));

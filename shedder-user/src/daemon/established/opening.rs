@@ -60,7 +60,8 @@ impl Opening {
         Arc::clone(&self.permission)
     }
 
-    /// Lets no more connections be ended.
+    /// Lets no more connections be ended. One whose end has begun at this moment still ends; the flag says
+    /// all there is to say, so nothing has to be seen before or after it.
     pub(super) fn revoke(&self) {
         self.permission.store(false, Ordering::Relaxed);
     }

@@ -1,20 +1,20 @@
 //! The thread that writes the journal, so that a slow or full disk holds up nothing else.
 //!
 //! Invariant: an event is written, or waits to be, or is counted as lost, and then a line in its place
-//! says how many.
+//! says how many. It is compiled a second time, for threads whose every interleaving a test chooses (`model.rs`).
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
 use super::files::Files;
+use super::threads::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use super::threads::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use super::threads::thread::{self, Thread};
+use super::threads::{Arc, QUEUE};
 use crate::api::model::{Event, EventKind};
 use crate::clock;
 use crate::config::JournalLimits;
@@ -27,7 +27,7 @@ use crate::metrics::JournalCounts;
 pub(super) struct Disk {
     /// Nothing once the thread is to end.
     queue: Option<SyncSender<Event>>,
-    reports: Receiver<Report>,
+    pub(super) reports: Receiver<Report>,
     shared: Arc<Shared>,
     thread: Thread,
     lost: u64,
@@ -274,15 +274,10 @@ fn line(event: &Event) -> Vec<u8> {
     line
 }
 
-/// Events that may wait: a few megabytes.
-pub(super) const QUEUE: usize = 8192;
 /// Lines written at once.
 const BATCH: usize = 256;
 /// A power failure takes no more than this with it.
 const SYNC: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(1);
 /// What a disk that hangs may hold up the end.
-const GRACE: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests;
+pub(super) const GRACE: Duration = Duration::from_secs(2);

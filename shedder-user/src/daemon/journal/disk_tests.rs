@@ -1,9 +1,15 @@
 //! What becomes of events while nothing can be written, and afterwards.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
-use super::super::files;
-use super::*;
+use super::disk::{Disk, GRACE, Report};
+use super::files;
+use super::threads::QUEUE;
+use crate::api::model::{Event, EventKind};
+use crate::clock;
+use crate::config::JournalLimits;
 
 const LIMITS: JournalLimits = JournalLimits { max_kib: 1024 * 1024, files: 2 };
 /// Long enough for anything that is going to happen at all.
