@@ -14,6 +14,7 @@ mod docs;
 mod host;
 mod lint;
 mod load;
+mod miri;
 mod paths;
 mod process;
 mod setup;
@@ -127,6 +128,9 @@ enum Chore {
     Supply,
     /// Check format, clippy (BPF programs too), documentation and tidy.
     Lint,
+    /// Run the tests of the ABI, the decision and the engine in Miri, which finds undefined behaviour.
+    /// Needs a nightly toolchain with Miri, and says how to get one.
+    Miri,
     /// Check the rules of the house no compiler knows: file sizes, headers, the engine's purity.
     Tidy,
 }
@@ -146,6 +150,7 @@ fn main() -> ExitCode {
         Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
         Chore::Supply => supply::run(),
         Chore::Lint => lint::run(),
+        Chore::Miri => miri::run(),
         Chore::Tidy => tidy::run(),
     };
     match outcome {

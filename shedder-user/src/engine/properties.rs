@@ -65,7 +65,7 @@ fn cells() -> impl Iterator<Item = CellId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 200 }))]
 
     #[test]
     fn poll_timeout_is_never_in_the_past_after_handle_timeout(operations in operations()) {
