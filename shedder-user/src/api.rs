@@ -8,6 +8,8 @@ mod server;
 mod socket;
 
 pub use self::client::{Client, ClientError, Recording};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::server::converse_with;
 pub use self::server::{Control, Follow, Operator, Refused, Selection, Subject, serve};
 pub(crate) use self::server::{ask, reads, refuse, wrong_method};
 pub use self::socket::{SocketError, SocketFile};

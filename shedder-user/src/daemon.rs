@@ -13,6 +13,8 @@ mod established;
 mod explain;
 mod fnv;
 mod forgetting;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod glance;
 mod guard;
 mod handover;
@@ -64,6 +66,10 @@ use crate::telemetry::Exporter;
 use crate::web;
 
 pub use self::confinement::try_confinement;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzzing::run as fuzz_ring;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::journal::fuzz as fuzz_journal;
 pub use self::privileges::require as require_privileges;
 pub use self::start::{Plan, RunOptions, check};
 

@@ -14,6 +14,8 @@ mod directory;
 #[cfg(test)]
 mod docs;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod kernel;
 mod leash;
 pub mod metrics;

@@ -80,6 +80,18 @@ fn routes(control: mpsc::Sender<Control>, address: SocketAddr) -> Router {
         .layer(from_fn_with_state(address, doorman::admit))
 }
 
+/// One conversation as it is over TCP.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn converse_with(
+    stream: tokio::io::DuplexStream,
+    control: mpsc::Sender<Control>,
+    address: SocketAddr,
+) {
+    let leash = Arc::new(Leash::default());
+    let routes = routes(control, address).layer(Extension(Arc::clone(&leash)));
+    let _end = converse(stream, routes, leash, LIMITS).await;
+}
+
 async fn metrics(State(control): State<mpsc::Sender<Control>>) -> Response {
     ask(&control, Control::Metrics).await.map_or_else(silent, |page| {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()

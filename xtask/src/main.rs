@@ -11,6 +11,7 @@ mod chaos;
 mod checklist;
 mod demo;
 mod docs;
+mod fuzz;
 mod host;
 mod lint;
 mod load;
@@ -111,6 +112,13 @@ enum Chore {
         #[arg(long)]
         write: bool,
     },
+    /// Feed everything that reads strange bytes with random ones, guided by what they reach.
+    ///
+    /// Policy files, requests, journals, recordings and what comes from the kernel: each has a function in
+    /// shedder-user/src/fuzzing.rs that reads bytes and panics where a promise is broken. What is worth
+    /// keeping lies in tests/fuzz/corpus, and `cargo xtask test` replays it.
+    #[command(after_help = fuzz::EXAMPLES)]
+    Fuzz(fuzz::Options),
     /// Boot Debian's Linux 6.1 and 6.12 in qemu, which needs no KVM, and run the kernel tests there.
     Vm {
         /// Only this kernel.
@@ -147,6 +155,7 @@ fn main() -> ExitCode {
         Chore::Load { args } => load::run(&args),
         Chore::Chaos { args } => chaos::run(&args),
         Chore::Docs { write } => docs::run(write),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Vm { kernel, short, test_args } => vm::run(kernel, short, &test_args),
         Chore::Supply => supply::run(),
         Chore::Lint => lint::run(),
@@ -176,6 +185,8 @@ Examples:
   cargo xtask load                  an hour of connects, and whether anything grew
   cargo xtask chaos                 known disasters on real servers and callers
   cargo xtask docs                  the book, in target/book
+  cargo xtask fuzz config --minutes 5
+                                    five minutes of policy files nobody would write
   cargo xtask vm --short            a few kernel tests on Linux 6.1 and 6.12
   cargo xtask supply                licences, advisories and the bill of materials
   cargo xtask bench --help          what else can be measured";

@@ -107,23 +107,7 @@ pub async fn serve(
     refused: Arc<Refused>,
     stop: impl Future<Output = ()>,
 ) {
-    let routes = Router::new()
-        .route("/v1/status", get(reads::status))
-        .route("/v1/events", get(streams::events))
-        .route("/v1/explain", get(reads::explain))
-        .route("/v1/histogram", get(reads::histogram))
-        .route("/v1/record", get(streams::record))
-        .route("/v1/override", post(orders::override_breaker))
-        .route("/v1/reload", post(orders::reload))
-        .fallback(async || {
-            refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
-        })
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(Extension(Streams::new(Arc::clone(&refused))))
-        .layer(Extension(Arc::new(Pace::new(Arc::clone(&refused)))))
-        .with_state(control);
-    let mut guests = Guests::new(routes, refused);
+    let mut guests = Guests::new(routes(control, &refused), refused);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -140,6 +124,35 @@ pub async fn serve(
     }
     drop(listener);
     guests.all_gone().await;
+}
+
+/// One conversation as with a client that the kernel says is this operator.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn converse_with(
+    stream: tokio::io::DuplexStream,
+    control: mpsc::Sender<Control>,
+    operator: Option<Operator>,
+) {
+    guests::converse_with(stream, routes(control, &Arc::default()), Peer { operator }).await;
+}
+
+fn routes(control: mpsc::Sender<Control>, refused: &Arc<Refused>) -> Router {
+    Router::new()
+        .route("/v1/status", get(reads::status))
+        .route("/v1/events", get(streams::events))
+        .route("/v1/explain", get(reads::explain))
+        .route("/v1/histogram", get(reads::histogram))
+        .route("/v1/record", get(streams::record))
+        .route("/v1/override", post(orders::override_breaker))
+        .route("/v1/reload", post(orders::reload))
+        .fallback(async || {
+            refuse(StatusCode::NOT_FOUND, "no such route; this is the control socket of shedder")
+        })
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(Extension(Streams::new(Arc::clone(refused))))
+        .layer(Extension(Arc::new(Pace::new(Arc::clone(refused)))))
+        .with_state(control)
 }
 
 /// Who is at the other end, as the kernel says.

@@ -105,32 +105,37 @@ impl Daemon {
     }
 
     fn refusal(&self, refusal: &Refusal) -> Option<model::Refusal> {
-        let record = &refusal.record;
-        let cell = self.cell_of(record)?;
-        let BreakerName { caller, service, endpoint, network } = report::name(&self.config, cell);
-        let end = record.comm.iter().position(|byte| *byte == 0).unwrap_or(record.comm.len());
-        Some(model::Refusal {
-            at: report::time(shedder_common::time::Monotonic::from_nanos(record.at_ns)),
-            pid: record.pid,
-            comm: String::from_utf8_lossy(record.comm.get(..end)?).into_owned(),
-            uid: record.uid,
-            cgroup: cgroup_of(record.pid),
-            cgroup_id: record.cgroup,
-            source: source(record).map(|source| source.to_string()),
-            caller,
-            service,
-            endpoint,
-            network,
-            transport: if record.key.protocol == PROTOCOL_UDP { "udp" } else { "tcp" }.to_owned(),
-            errno: Errno::ALL
-                .into_iter()
-                .find(|errno| *errno as u8 == record.errno)
-                .map_or_else(|| record.errno.to_string(), |errno| errno.name().to_owned()),
-            cause: cause(record.why).to_owned(),
-            state: refusal.state.to_owned(),
-            reason: refusal.reason.clone(),
-            refused: record.refused,
-        })
+        let cell = self.cell_of(&refusal.record)?;
+        Some(refused(refusal, report::name(&self.config, cell)))
+    }
+}
+
+/// What a record of the kernel says, whatever is in it.
+pub(super) fn refused(refusal: &Refusal, name: BreakerName) -> model::Refusal {
+    let record = &refusal.record;
+    let BreakerName { caller, service, endpoint, network } = name;
+    let comm = record.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    model::Refusal {
+        at: report::time(shedder_common::time::Monotonic::from_nanos(record.at_ns)),
+        pid: record.pid,
+        comm: String::from_utf8_lossy(comm).into_owned(),
+        uid: record.uid,
+        cgroup: cgroup_of(record.pid),
+        cgroup_id: record.cgroup,
+        source: source(record).map(|source| source.to_string()),
+        caller,
+        service,
+        endpoint,
+        network,
+        transport: if record.key.protocol == PROTOCOL_UDP { "udp" } else { "tcp" }.to_owned(),
+        errno: Errno::ALL
+            .into_iter()
+            .find(|errno| *errno as u8 == record.errno)
+            .map_or_else(|| record.errno.to_string(), |errno| errno.name().to_owned()),
+        cause: cause(record.why).to_owned(),
+        state: refusal.state.to_owned(),
+        reason: refusal.reason.clone(),
+        refused: record.refused,
     }
 }
 

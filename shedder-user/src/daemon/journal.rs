@@ -8,6 +8,8 @@ mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod files;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 #[cfg(test)]
 mod model;
 mod past;
@@ -30,6 +32,8 @@ use crate::printable::printable;
 
 pub(super) use self::audit::by;
 use self::disk::{Disk, Report};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::fuzzing::run as fuzz;
 
 #[derive(Debug)]
 pub(super) struct Journal {

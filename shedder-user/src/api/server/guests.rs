@@ -167,6 +167,14 @@ impl Guests {
     }
 }
 
+/// One conversation, as with a guest that came alone.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn converse_with(stream: tokio::io::DuplexStream, routes: Router, peer: Peer) {
+    let leash = Arc::new(Leash::default());
+    let routes = routes.layer(Extension(peer)).layer(Extension(Arc::clone(&leash)));
+    let _end = converse(stream, routes, leash, LIMITS).await;
+}
+
 /// Clients at once.
 const AT_ONCE: usize = 64;
 /// Of one user other than root.
