@@ -17,7 +17,7 @@ use crate::chaos::proxy::Fault;
 use crate::chaos::scenario::Scenario;
 use crate::chaos::server::Server;
 use crate::clock::now;
-use crate::statistics::{figure, percentile};
+use crate::statistics::{Extent, figure, percentile};
 
 pub(in crate::chaos) const SCENARIO: Scenario = Scenario {
     id: "CH-1",
@@ -36,8 +36,12 @@ const WITHIN: Bound = Bound::at_most("AT-2", "which is reached within", 300.0, "
 const OPENS: Bound = Bound::at_most("AT-2", "times one of them opens after healing", 1.0, "");
 const OTHERS: Bound =
     Bound::exactly("CH-1", "calls lost by servers that are slow or not concerned", 0.0, "").ours();
-const SWING: Bound =
-    Bound::at_most("AT-8", "P99 of a server that is not concerned moves by", 8.0, "ms");
+const SWING: Bound = Bound::at_most(
+    "AT-8",
+    "P99 of a server that is not concerned, of 5 looks, moves by",
+    8.0,
+    "ms",
+);
 
 fn play(kit: &Kit) -> Result<Vec<Finding>> {
     let ground = Ground::new("loop")?;
@@ -67,10 +71,15 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     ];
     let clients = ground.clients(kit, &ledger, &loads, &risk)?;
     let mut stranger = Caller::spawn_in(&ground.cgroup, &ground.namespace)?;
-    let mut look = || stranger.call_many(neighbour[0], 500, Duration::from_secs(2));
+    let mut look = || -> Result<Vec<Vec<CallOfLab>>> {
+        let calls = (0..LOOKS).map(|_| {
+            pause_s(1)?;
+            stranger.call_many(neighbour[0], 300, Duration::from_secs(2))
+        });
+        calls.collect()
+    };
     let begun = now();
     let before = look()?;
-    pause_s(4)?;
 
     let fault = now();
     for proxy in &proxies {
@@ -78,7 +87,7 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     }
     dying.iter_mut().try_for_each(Server::kill)?;
     let meanwhile = look()?;
-    pause_s(7)?;
+    pause_s(2)?;
     let healed = now();
     dying.iter_mut().try_for_each(Server::revive)?;
     for proxy in &proxies {
@@ -95,7 +104,7 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     })?;
     let opens = dead.iter().map(|it| guard.times(*it, "open", healed)).max().unwrap_or(0);
     let swing = p99(&before).zip(p99(&meanwhile)).map(|(was, is)| (is - was).abs());
-    let strangers = before.iter().chain(&meanwhile);
+    let strangers = before.iter().chain(&meanwhile).flatten();
     let not_connected = strangers.filter(|call| call.connect_errno().is_some()).count();
     let lost = ledger.lost(&slow, begun) + count(not_connected);
     drop(clients);
@@ -109,9 +118,14 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     ])
 }
 
-/// In milliseconds.
-fn p99(calls: &[CallOfLab]) -> Option<f64> {
-    let mut took: Vec<u64> = calls.iter().map(|call| call.total_us).collect();
-    took.sort_unstable();
-    percentile(&took, 99).map(|it| figure(it) / 1000.0)
+/// The median of those of all looks, in milliseconds: what else the machine does disturbs some of them.
+fn p99(looks: &[Vec<CallOfLab>]) -> Option<f64> {
+    let of_each = looks.iter().map(|calls| {
+        let mut took: Vec<u64> = calls.iter().map(|call| call.total_us).collect();
+        took.sort_unstable();
+        percentile(&took, 99).map(|it| figure(it) / 1000.0)
+    });
+    Extent::of(of_each.collect::<Option<_>>()?).map(|extent| extent.median)
 }
+
+const LOOKS: usize = 5;

@@ -42,7 +42,7 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     let ledger = Ledger::default();
     let patient = |load: Load| load.patient(Duration::from_secs(10));
     let loads = [
-        (Tool::Python, patient(Load::of("http", 4, 100))),
+        (Tool::Python, patient(Load::of("http", 2, 100)).in_mode("once")),
         (Tool::Java, patient(Load::of("http", 2, 100))),
     ];
     let _clients = ground.clients(kit, &ledger, &loads, &all)?;
