@@ -2,9 +2,7 @@
 //!
 //! Invariant: the daemon is as it starts by default.
 
-use std::fs;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::chaos::bound::{Bound, Finding};
 use crate::chaos::client::{Load, Tool};
@@ -15,7 +13,7 @@ use crate::chaos::ledger::{Ledger, count};
 use crate::chaos::scenario::Scenario;
 use crate::clock::now;
 use crate::statistics::figure;
-use crate::vitals::Vitals;
+use crate::vitals::{Vitals, processor_time};
 
 pub(in crate::chaos) const SCENARIO: Scenario = Scenario {
     id: "AT-26",
@@ -56,26 +54,16 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     drop(clients);
     pause_s(2)?;
     let pid = guard.daemon.pid();
-    let (before, since) = (cpu_seconds(pid)?, now());
+    let (before, since) = (processor_time(pid)?, now());
     pause_s(10)?;
-    let used = (cpu_seconds(pid)? - before) * 100.0 / since.elapsed().as_secs_f64();
+    let used = processor_time(pid)?.saturating_sub(before).as_secs_f64();
+    let idle = used * 100.0 / since.elapsed().as_secs_f64();
     let resident = figure(Vitals::of(pid)?.resident_kib) / 1024.0;
     Ok(vec![
         RATE.measured(rate),
         P99.measured_if(p99),
         FAILED.measured_if(answered.map(|it| 100.0 - it)),
         RESIDENT.measured(resident),
-        IDLE.measured(used),
+        IDLE.measured(idle),
     ])
-}
-
-/// What all threads of a process have used, by the scheduler, to the nanosecond.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let mut nanoseconds = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let used: u64 = text.split(' ').next().context("no figure")?.parse()?;
-        nanoseconds += used;
-    }
-    Ok(figure(nanoseconds) / 1e9)
 }
