@@ -13,6 +13,7 @@ use shedder_common::endpoint::{EndpointKey, SlotRef};
 /// Taken at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Vitals {
+    /// Open files.
     pub descriptors: usize,
     /// Memory that is not swapped out.
     pub resident_kib: u64,

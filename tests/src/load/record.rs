@@ -179,4 +179,4 @@ const SECOND: Duration = Duration::from_secs(1);
 /// In looks.
 const STATUS_EVERY: usize = 5;
 /// Far longer than the policy keeps endpoints that nobody calls.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+const SETTLE_LIMIT: Duration = Duration::from_mins(1);
