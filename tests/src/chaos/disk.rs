@@ -1,6 +1,6 @@
-//! File systems of a scenario: a disk that can freeze, and a place for pins.
+//! A disk that can freeze.
 //!
-//! Invariant: each is mounted below a directory of its own and unmounted by its drop.
+//! Invariant: it is a file, mounted in a directory of its own and unmounted by its drop.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,39 +12,30 @@ use tempfile::TempDir;
 /// An ext4 file system in a file.
 #[derive(Debug)]
 pub(super) struct Disk {
-    mount: Mount,
+    path: PathBuf,
+    _directory: TempDir,
 }
 
 /// A disk that writes nothing until this is dropped.
 #[derive(Debug)]
 pub(super) struct Frozen<'a>(&'a Path);
 
-/// A file system for pins.
-#[derive(Debug)]
-pub(super) struct BpfFs {
-    mount: Mount,
-}
-
-#[derive(Debug)]
-struct Mount {
-    path: PathBuf,
-    _directory: TempDir,
-}
-
 impl Disk {
     /// Sixteen megabytes.
     pub(super) fn make() -> Result<Self> {
-        let directory = own_directory()?;
+        let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
         let image = directory.path().join("image");
         fs::File::create(&image)?.set_len(16 << 20)?;
         run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
-        let image = image.display().to_string();
-        Ok(Self { mount: Mount::make(directory, &["-o", "loop", &image])? })
+        let path = directory.path().join("mounted");
+        fs::create_dir(&path)?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&path))?;
+        Ok(Self { path, _directory: directory })
     }
 
     /// Where it is mounted.
     pub(super) fn path(&self) -> &Path {
-        &self.mount.path
+        &self.path
     }
 
     /// From now on whoever writes to it waits.
@@ -60,42 +51,11 @@ impl Drop for Frozen<'_> {
     }
 }
 
-impl BpfFs {
-    /// An empty one.
-    pub(super) fn mount() -> Result<Self> {
-        Ok(Self { mount: Mount::make(own_directory()?, &["-t", "bpf", "bpf"])? })
-    }
-
-    /// For a daemon's pins.
-    pub(super) fn directory(&self) -> PathBuf {
-        self.mount.path.join("shedder")
-    }
-}
-
-impl Drop for BpfFs {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(self.directory()));
-    }
-}
-
-impl Mount {
-    fn make(directory: TempDir, what: &[&str]) -> Result<Self> {
-        let path = directory.path().join("mounted");
-        fs::create_dir(&path)?;
-        run(Command::new("mount").args(what).arg(&path))?;
-        Ok(Self { path, _directory: directory })
-    }
-}
-
-impl Drop for Mount {
+impl Drop for Disk {
     fn drop(&mut self) {
         // Lazily: what a process that is just ending holds of it goes with that process.
         drop(Command::new("umount").arg("--lazy").arg(&self.path).status());
     }
-}
-
-fn own_directory() -> Result<TempDir> {
-    Ok(tempfile::Builder::new().prefix("shedder-lab-").tempdir()?)
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -2,54 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use shedder_tests::backend::Behaviour;
+use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::daemon::Daemon;
 
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
-
-/// A bpf file system of this test alone.
-pub(crate) struct BpfFs(pub(crate) PathBuf);
-
-impl BpfFs {
-    pub(crate) fn mount(directory: &Path) -> Self {
-        let path = directory.join("bpf");
-        fs::create_dir(&path).expect("a fresh directory");
-        let status = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&path).status();
-        assert!(status.expect("mount runs").success(), "a bpf file system can be mounted");
-        Self(path)
-    }
-
-    /// The links that are pinned below its directory `shedder`.
-    pub(crate) fn links(&self) -> Vec<PathBuf> {
-        let versions = fs::read_dir(self.0.join("shedder")).expect("it exists");
-        let files = versions.flat_map(|version| fs::read_dir(version.expect("readable").path()));
-        let paths = files.flatten().map(|file| file.expect("readable").path());
-        let is_map = |path: &PathBuf| path.to_string_lossy().contains("/map-");
-        let mut links: Vec<PathBuf> = paths.filter(|path| !is_map(path)).collect();
-        links.sort();
-        links
-    }
-}
-
-impl Drop for BpfFs {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(self.0.join("shedder")));
-        // Lazily: what a process that is just ending holds of it goes with that process.
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
-}
 
 /// The links are pinned, so the programs go on after the daemon; their verdicts do not.
 #[test]
 fn at_21_pinned_verdicts_expire_after_sigkill() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let (mut caller, cgroup) = caller("killed");
     let backend = backend(Behaviour::Refuse);
-    let pins = bpffs.0.join("shedder");
+    let pins = bpffs.pins();
     let node = format!("[node]\nverdict_ttl = \"2s\"\npin_dir = \"{}\"\n", pins.display());
     let text = node + &policy(&cgroup, &[backend.addr()], LASTING);
     let mut daemon = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
@@ -80,11 +48,11 @@ fn at_21_pinned_verdicts_expire_after_sigkill() {
 #[test]
 fn pins_in_use_are_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let (mut caller, cgroup) = caller("pinned");
     let (_other_caller, other_cgroup) = crate::scene::caller("other");
     let backend = backend(Behaviour::Healthy);
-    let node = format!("[node]\npin_dir = \"{}\"\n", bpffs.0.join("shedder").display());
+    let node = format!("[node]\npin_dir = \"{}\"\n", bpffs.pins().display());
     let text = node.clone() + &policy(&cgroup, &[backend.addr()], LASTING);
     let pinned = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
     let text = node + &policy(&other_cgroup, &[backend.addr()], LASTING);
@@ -95,9 +63,9 @@ fn pins_in_use_are_left_alone() {
     let call = caller.call(backend.addr(), PATIENCE).expect("it lives");
     assert_eq!(call.connect_errno(), Some(libc::ECONNREFUSED), "still attached");
     drop((other, pinned));
-    let mode = fs::metadata(bpffs.0.join("shedder")).expect("it is there").permissions().mode();
+    let mode = fs::metadata(bpffs.pins()).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "whoever can open a pin can detach it");
-    let left = bpffs.links().len();
+    let left = bpffs.links().expect("they can be listed").len();
     assert_eq!(left, 5, "told not to detach, it leaves one link for each program");
 }
 
@@ -162,9 +130,9 @@ fn a_pin_directory_that_is_not_ours_is_refused() {
 #[test]
 fn pins_go_with_their_cgroup() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let outer = shedder_tests::cgroup::Cgroup::new("churn").expect("a cgroup");
-    let pins = bpffs.0.join("shedder");
+    let pins = bpffs.pins();
     let node = format!("[node]\npin_dir = \"{}\"\n", pins.display());
     let endpoint = "127.0.0.1:9".parse().expect("an address");
     let pattern = format!("{}/job-*", outer.name());
@@ -177,5 +145,5 @@ fn pins_go_with_their_cgroup() {
         drop(inner);
         events.wait_for(|event| event.text.contains("is gone").then_some(())).expect("let go");
     }
-    assert_eq!(bpffs.links(), Vec::<PathBuf>::new());
+    assert_eq!(bpffs.links().expect("they can be listed"), Vec::<PathBuf>::new());
 }

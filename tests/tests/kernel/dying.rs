@@ -7,12 +7,12 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::bounds::{Bounds, Resource};
+use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::caller::Caller;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::hanging::Hanging;
 use shedder_user::api::model::{Breaker, EventKind};
 
-use crate::death::BpfFs;
 use crate::journal::{assert_gapless, journal};
 use crate::scene::{
     LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy, wait_for,
@@ -40,10 +40,10 @@ fn standing(breaker: &Breaker) -> (String, Option<String>, u32, u64) {
 #[test]
 fn at_21_out_of_memory_verdicts_expire_and_come_back_with_the_next_daemon() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let (mut caller, cgroup) = caller("out-of-memory");
     let backend = backend(Behaviour::Refuse);
-    let pins = bpffs.0.join("shedder");
+    let pins = bpffs.pins();
     let node =
         format!("[node]\nwatch = false\nverdict_ttl = \"2s\"\npin_dir = \"{}\"\n", pins.display());
     let text = node + &policy(&cgroup, &[backend.addr()], LASTING);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use shedder_tests::backend::Behaviour;
+use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::daemon::Daemon;
 use shedder_user::api::model::{Event, EventKind};
 
-use crate::death::BpfFs;
 use crate::journal::{assert_gapless, journal};
 use crate::metrics::{scrape, scrape_until, with_pages};
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, wait_for};
@@ -116,10 +116,13 @@ fn a_full_disk_stops_neither_connects_nor_breakers() {
 #[test]
 fn a_full_disk_keeps_no_daemon_from_starting_or_handing_over() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (disk, bpffs) = (Tmpfs::mount(directory.path()), BpfFs::mount(directory.path()));
+    let (disk, bpffs) = (
+        Tmpfs::mount(directory.path()),
+        BpfFs::mount(directory.path()).expect("it can be mounted"),
+    );
     let (mut caller, cgroup) = caller("disk-full-start");
     let sick = backend(Behaviour::Refuse);
-    let (state, pins) = (disk.0.join("state"), bpffs.0.join("shedder"));
+    let (state, pins) = (disk.0.join("state"), bpffs.pins());
     let node = format!(
         "watch = false\nverdict_ttl = \"60s\"\nstate_dir = \"{}\"\npin_dir = \"{}\"",
         state.display(),

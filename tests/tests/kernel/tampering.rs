@@ -12,12 +12,12 @@ use std::process::Command;
 
 use shedder_tests::attached::{Hook, program_ids};
 use shedder_tests::backend::Behaviour;
+use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::caller::Caller;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::foreign::{Foreign, Mode, Program};
 use shedder_tests::web::fetch;
 
-use crate::death::BpfFs;
 use crate::explain::explain;
 use crate::metrics::with_pages;
 use crate::scene::{LASTING, PATIENCE, backend, caller, open, policy, wait_for};
@@ -26,15 +26,15 @@ use crate::scene::{LASTING, PATIENCE, backend, caller, open, policy, wait_for};
 #[test]
 fn a_user_who_is_not_root_reaches_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let (_caller, cgroup) = caller("guarded");
     let backend = backend(Behaviour::Healthy);
-    let pins = bpffs.0.join("shedder");
+    let pins = bpffs.pins();
     let text = format!("[node]\npin_dir = \"{}\"\n", pins.display());
     let text = text + &policy(&cgroup, &[backend.addr()], LASTING);
     let daemon = Daemon::start_with(&text, &["--detach-on-exit=false"]).expect("it starts");
     // Directories let everybody through, so that it is the daemon's own files that refuse.
-    for passage in [directory.path(), &bpffs.0, daemon.socket().parent().expect("it has one")] {
+    for passage in [directory.path(), bpffs.path(), daemon.socket().parent().expect("it has one")] {
         fs::set_permissions(passage, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
     wait_for("the journal is begun", || daemon.state_dir().join("journal.jsonl").exists());

@@ -4,9 +4,9 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::bpf_fs::BpfFs;
 use crate::chaos::bound::{Bound, Finding};
 use crate::chaos::client::{Load, Tool};
-use crate::chaos::disk::BpfFs;
 use crate::chaos::ground::{Ground, pause_s, several, wait_until};
 use crate::chaos::guard::{Guard, Service, policy};
 use crate::chaos::kit::Kit;
@@ -44,10 +44,11 @@ fn play(kit: &Kit) -> Result<Vec<Finding>> {
     for (signal, bound) in
         [(libc::SIGKILL, KILLED), (libc::SIGSTOP, STOPPED), (libc::SIGABRT, ABORTED)]
     {
-        let pins = BpfFs::mount()?;
+        let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
+        let pins = BpfFs::mount(directory.path())?;
         let rules = "open.base = \"10m\"\nopen.max = \"10m\"";
         let service = Service { name: "cache", endpoints: &all, more: "", rules };
-        let node = format!("pin_dir = \"{}\"", pins.directory().display());
+        let node = format!("pin_dir = \"{}\"", pins.pins().display());
         let text = policy(&node, &[ground.cgroup.name()], &[service]);
         let guard = Guard::start_with(&text, &["--detach-on-exit=false"])?;
         // Both are in use, so that none is the only one.

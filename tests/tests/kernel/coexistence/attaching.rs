@@ -2,11 +2,11 @@
 
 use shedder_tests::attached::{Hook, program_ids};
 use shedder_tests::backend::{Backend, Behaviour};
+use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::foreign::{Foreign, Mode, Program};
 
 use super::Family;
-use crate::death::BpfFs;
 use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, open, policy, wait_until};
 
 /// A program that was attached to be alone is in the way, and the daemon says which, where, and what to do.
@@ -71,11 +71,11 @@ fn a_program_that_is_alone_inside_runs_beside_ours() {
 #[test]
 fn others_stay_attached_in_their_order_over_start_upgrade_and_stop() {
     let directory = tempfile::tempdir().expect("a directory");
-    let bpffs = BpfFs::mount(directory.path());
+    let bpffs = BpfFs::mount(directory.path()).expect("it can be mounted");
     let family = Family::new("order");
     let mut caller = family.caller();
     let backend = backend(Behaviour::Refuse);
-    let node = format!("[node]\npin_dir = \"{}\"\n", bpffs.0.join("shedder").display());
+    let node = format!("[node]\npin_dir = \"{}\"\n", bpffs.pins().display());
     let text = node + &policy(&family.guarded, &[backend.addr()], LASTING);
     let attach = |mode| {
         let deny = Program::Deny { port: 1, errno: None };
