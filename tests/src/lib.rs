@@ -35,5 +35,6 @@ pub mod wire;
 mod chance;
 mod clock;
 mod interrupt;
+mod promise;
 mod readiness;
 mod statistics;

@@ -20,6 +20,7 @@ mod table;
 
 use stage::Stage;
 
+use crate::promise::Promise;
 use crate::{daemon, interrupt, program};
 
 /// Connects as fast as the machine can for an hour, and says whether anything of the daemon grew.
@@ -57,7 +58,7 @@ fn load(options: &Options) -> Result<()> {
     let figures = record::play(Stage::build()?, idle, length)?;
     let promises = promises::judge(&figures);
     table::print(&figures, &promises, options.json)?;
-    let broken: Vec<String> = promises.iter().filter_map(promises::Promise::complaint).collect();
+    let broken: Vec<String> = promises.iter().filter_map(Promise::complaint).collect();
     ensure!(broken.is_empty(), "{}", broken.join("\nload: "));
     Ok(())
 }

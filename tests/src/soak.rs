@@ -23,10 +23,10 @@ mod stage;
 mod table;
 
 use director::Director;
-use promises::Promise;
 use stage::Stage;
 
 use crate::chance::Chance;
+use crate::promise::Promise;
 use crate::{daemon, interrupt, program};
 
 /// Lets endpoints fall ill at random for minutes and says which promises of shedder held.
@@ -67,8 +67,7 @@ fn soak(options: &Options) -> Result<()> {
     let figures = record.end(stage)?;
     let promises = promises::judge(&figures);
     table::print(seed, &figures, &promises, options.json)?;
-    let broken: Vec<String> =
-        promises.iter().filter(|promise| promise.is_broken()).map(Promise::complaint).collect();
+    let broken: Vec<String> = promises.iter().filter_map(Promise::complaint).collect();
     ensure!(broken.is_empty(), "{}; seed {seed}", broken.join("\nsoak: "));
     Ok(())
 }

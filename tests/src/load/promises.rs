@@ -2,40 +2,10 @@
 //!
 //! Invariant: what cannot be judged is neither kept nor broken.
 
-use serde::Serialize;
-
 use super::figures::Figures;
-
-/// One promise and what became of it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Promise {
-    pub(super) name: &'static str,
-    pub(super) verdict: Verdict,
-    /// In figures.
-    pub(super) evidence: String,
-}
-
-/// What became of a promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    Kept,
-    Broken,
-    NotJudged,
-}
+use crate::promise::{Promise, Verdict};
 
 impl Promise {
-    /// For a broken one.
-    pub(super) fn complaint(&self) -> Option<String> {
-        let Self { name, verdict, evidence } = self;
-        (*verdict == Verdict::Broken).then(|| format!("broken promise: {name}: {evidence}"))
-    }
-
-    fn new(name: &'static str, is_kept: bool, evidence: String) -> Self {
-        let verdict = if is_kept { Verdict::Kept } else { Verdict::Broken };
-        Self { name, verdict, evidence }
-    }
-
     /// Unless it was looked at well enough to judge.
     fn if_judged(self, why_not: Option<&str>) -> Self {
         let Some(why_not) = why_not else { return self };

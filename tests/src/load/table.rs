@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::figures::Figures;
-use super::promises::{Promise, Verdict};
+use crate::promise::Promise;
 use crate::statistics::figure;
 
 /// Says what begins.
@@ -58,13 +58,8 @@ pub(super) fn print(figures: &Figures, promises: &[Promise], as_json: bool) -> R
         figures.events_lost,
         figures.untagged
     );
-    for Promise { name, verdict, evidence } in promises {
-        let verdict = match verdict {
-            Verdict::Kept => "kept",
-            Verdict::Broken => "BROKEN",
-            Verdict::NotJudged => "not judged",
-        };
-        println!("{verdict:12}{name}: {evidence}");
+    for promise in promises {
+        println!("{promise}");
     }
     Ok(())
 }

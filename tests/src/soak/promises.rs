@@ -4,44 +4,9 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::figures::{FaultFigures, Figures};
+use crate::promise::{Promise, Verdict};
 use crate::statistics::{Extent, figure};
-
-/// One promise and what became of it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Promise {
-    pub(super) name: &'static str,
-    pub(super) verdict: Verdict,
-    /// In figures.
-    pub(super) evidence: String,
-}
-
-/// What became of a promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    Kept,
-    Broken,
-    NotJudged,
-}
-
-impl Promise {
-    pub(super) fn is_broken(&self) -> bool {
-        self.verdict == Verdict::Broken
-    }
-
-    /// For a broken one.
-    pub(super) fn complaint(&self) -> String {
-        format!("broken promise: {}: {}", self.name, self.evidence)
-    }
-
-    fn new(name: &'static str, is_kept: bool, evidence: String) -> Self {
-        let verdict = if is_kept { Verdict::Kept } else { Verdict::Broken };
-        Self { name, verdict, evidence }
-    }
-}
 
 /// Judges all of them.
 pub(super) fn judge(figures: &Figures) -> Vec<Promise> {

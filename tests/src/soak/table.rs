@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::callers::PROCESSES;
 use super::figures::Figures;
-use super::promises::{Promise, Verdict};
 use super::stage::{CALLERS, ENDPOINTS};
+use crate::promise::Promise;
 
 /// Says what begins.
 pub(super) fn announce(seed: u64, length: Duration) {
@@ -68,13 +68,8 @@ pub(super) fn print(
         figures.untagged,
         figures.actions_failed
     );
-    for Promise { name, verdict, evidence } in promises {
-        let verdict = match verdict {
-            Verdict::Kept => "kept",
-            Verdict::Broken => "BROKEN",
-            Verdict::NotJudged => "not judged",
-        };
-        println!("{verdict:12}{name}: {evidence}");
+    for promise in promises {
+        println!("{promise}");
     }
     Ok(())
 }

@@ -39,7 +39,11 @@ fn broken(change: impl FnOnce(&mut Figures)) -> Vec<&'static str> {
     let mut figures = good();
     change(&mut figures);
     let promises = judge(&figures);
-    promises.iter().filter(|promise| promise.is_broken()).map(|promise| promise.name).collect()
+    promises
+        .iter()
+        .filter(|promise| promise.complaint().is_some())
+        .map(|promise| promise.name)
+        .collect()
 }
 
 #[test]
