@@ -1,8 +1,8 @@
 //! What becomes of the connections there are when a breaker opens, where its policy does not keep
 //! them: they are counted, then ended by and by.
 //!
-//! Invariant: only connections there were when the breaker opened are ended, and only while it is
-//! open. What takes time is done by a thread, one at a time, and the loop never waits for it.
+//! Invariant: only connections there were when the breaker opened are ended, and only until traffic
+//! returns to it. What takes time is done by a thread, one at a time, and the loop never waits for it.
 
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;

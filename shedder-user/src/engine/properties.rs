@@ -195,7 +195,7 @@ proptest! {
             for cell in cells() {
                 let state = engine.view(cell, now).expect("it exists").state;
                 let directive = engine.directive(cell, now).expect("it exists");
-                let is_open = matches!(state, State::Open | State::ForcedOpen);
+                let is_open = matches!(state, State::Open | State::HalfOpen | State::ForcedOpen);
                 let sheds = directive.shed.is_some() && !directive.observes();
                 let ends = directive.established == Established::Reset;
                 assert!(!ends || is_open && sheds, "{state} {directive:?}");

@@ -201,9 +201,29 @@ fn a_breaker_that_leaves_open_ends_no_more() {
     // Time enough for some more: that of a reset from beginning to end.
     daemon.succeed(&["trip", &endpoint, "--for", "100ms"]).expect("root may trip");
     events.wait_for_state(backend.addr(), "half_open").expect("it ends");
+    daemon.succeed(&["reset", &endpoint]).expect("root may");
     let answered = ask(&mut caller, &connections).iter().filter(|call| call.answered()).count();
     let destroyed = daemon.breaker(backend.addr()).expect("it has one").destroyed;
     assert_eq!(answered as u64 + destroyed, 12);
+}
+
+/// Nobody connects, so nothing is probed; what was begun is brought to its end all the same.
+#[test]
+fn a_pool_that_makes_no_connects_loses_those_it_has() {
+    let (mut caller, cgroup) = caller("pool");
+    let backend = backend(Behaviour::Healthy);
+    let endpoint = backend.addr().to_string();
+    let daemon =
+        Daemon::start(&policy(&cgroup, &[backend.addr()], &rules("reset"))).expect("it starts");
+    let events = daemon.events().expect("it answers");
+    let pool = open(&mut caller, backend.addr(), 3);
+    daemon.succeed(&["trip", &endpoint, "--for", "100ms"]).expect("root may trip");
+    events.wait_for_state(backend.addr(), "half_open").expect("the order ends");
+    assert_eq!(over(&events), Over { connections: 3, destroyed: 3, left: 0 });
+    for connection in pool {
+        assert!(is_aborted(&mut caller, connection));
+    }
+    assert_eq!(daemon.breaker(backend.addr()).expect("it has one").state, "half_open");
 }
 
 /// Processes of one caller may live in different networks, where the same address is another

@@ -1,4 +1,4 @@
-//! One time for which a breaker is open, and what was and is to be done about its connections.
+//! One time for which a breaker is open and then half-open, and what was and is to be done about its connections.
 //!
 //! Invariant: when this is dropped no more of them are ended, whatever a round is about to do.
 
@@ -44,10 +44,13 @@ impl Opening {
         })
     }
 
-    /// Whether the breaker has been open ever since.
+    /// Whether the breaker has been open ever since, or is half-open now. A pool that makes no connects has
+    /// nothing to probe with, and would keep what it has of an endpoint that is ill.
     pub(super) fn lasts(&self, directive: &Directive) -> bool {
+        let is_half_open = directive.tokens.is_some();
         directive.established != Established::Keep
-            && (directive.epoch, directive.enforce_percent) == (self.epoch, self.enforce_percent)
+            && directive.enforce_percent == self.enforce_percent
+            && (is_half_open || directive.epoch == self.epoch)
     }
 
     /// The share of the caller's cgroups, in percent, whose connections are ended.
@@ -121,8 +124,8 @@ mod tests {
     const NOW: Monotonic = Monotonic::from_nanos(0);
     const LATER: Monotonic = Monotonic::from_nanos(60_000_000_000);
 
-    fn opening() -> Opening {
-        let directive = Directive {
+    fn directive() -> Directive {
+        Directive {
             shed: None,
             enforce_percent: 100,
             established: Established::Reset,
@@ -131,8 +134,11 @@ mod tests {
             burst_limit: None,
             failure_run_limit: 0,
             epoch: 1,
-        };
-        Opening::of(&directive).expect("it is not to be kept")
+        }
+    }
+
+    fn opening() -> Opening {
+        Opening::of(&directive()).expect("it is not to be kept")
     }
 
     /// Takes a report in; what is told of it.
@@ -160,6 +166,18 @@ mod tests {
         // One ended by itself.
         assert_eq!(take(&mut opening, &[], 1), [(3, 2, true)]);
         assert!(opening.task(LATER).is_none(), "nothing is left");
+    }
+
+    #[test]
+    fn it_lasts_while_probes_decide_and_another_one_begins_when_they_fail() {
+        let open = directive();
+        let half_open = Directive { epoch: 2, tokens: Some(3), ..open };
+        let reopened = Directive { epoch: 3, ..open };
+        let recovering = Directive { epoch: 3, established: Established::Keep, ..open };
+        let spared = Directive { enforce_percent: 50, ..half_open };
+        let opening = opening();
+        let lasts = [open, half_open, reopened, recovering, spared].map(|it| opening.lasts(&it));
+        assert_eq!(lasts, [true, true, false, false, false]);
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Breaker {
             (None, Stage::Open { .. }) => opens,
             (None, Stage::HalfOpen(probing)) => match self.policy.half_open.admission {
                 Admission::Tokens(tokens) => {
-                    Directive { tokens: Some(probing.tokens(tokens)), ..sheds }
+                    // Nobody knows it to be well yet, so what was begun with connections goes on.
+                    Directive { tokens: Some(probing.tokens(tokens)), ..opens }
                 }
                 Admission::Everyone | Admission::Skip => passes,
             },

@@ -180,9 +180,9 @@ fn an_order_acts_although_the_policy_observes() {
     assert_eq!(acts(&stage, 100), Some(true));
 }
 
-/// Connections are ended by a policy that enforces, while everything is shed, and then only.
+/// Connections are ended by a policy that enforces, until probes have shown that all is well, and then no more.
 #[test]
-fn connections_end_only_while_an_enforced_breaker_is_open() {
+fn connections_end_only_until_an_enforced_breaker_recovers() {
     let timeline = "0 .\n 100 fail 5\n 1100 .\n 1200 probe 3 2 0\n 2000 open 1000\n 2100 hold 1000";
     let ended = |mode| {
         let policy = Policy { mode, established: Established::Drain, ..consecutive() };
@@ -199,7 +199,7 @@ fn connections_end_only_while_an_enforced_breaker_is_open() {
             .collect::<Vec<_>>()
     };
     // Closed, open, half-open, recovering, and by order open and closed.
-    assert_eq!(ended(Mode::Enforce), [false, true, false, false, true, false]);
+    assert_eq!(ended(Mode::Enforce), [false, true, true, false, true, false]);
     assert_eq!(ended(Mode::Observe), [false; 6]);
 }
 
