@@ -158,6 +158,13 @@ fn bad_input_is_named_with_its_place() {
     complains("10.0.0.1:5432", "10.0.0.1", "the port is missing");
     complains("10.1.0.0/16:5432", "10.1.0.0/99:5432", "prefix is longer");
     complains("caller = \"web\"", "caller = \"wbe\"", "no caller is called \"wbe\"; there are web");
+    complains("name = \"db\"\n", "name = \"d\\rb\"\n", "\"d\\rb\" is no name of a service");
+    complains("name = \"web\"\n", "name = \"\\u001b[2J\"\n", "is no name of a caller");
+    complains(
+        "mode = \"enforce\"",
+        "name = \"a\\nb\"",
+        "is no name of a policy: use visible characters",
+    );
     complains("service = \"db\"", "service = \"dd\"", "no service is called \"dd\"");
     complains("mode = \"enforce\"", "mode = \"force\"", "use observe or enforce");
     complains(

@@ -159,6 +159,9 @@ fn rules(policy: &file::Policy) -> Result<(Policy, Vec<String>), Complaint> {
         let message = format!("{wanted:?} is no preset; there are {}", Preset::known(wanted));
         Complaint::maybe_at(preset.and_then(|name| name.span.clone()), message)
     })?;
+    if let Some(name) = &policy.name {
+        name.check_as_name("policy")?;
+    }
     let name = policy.name.as_ref().map_or_else(
         || format!("{}:{}", policy.caller.value, policy.service.value),
         |name| name.value.clone(),
@@ -191,9 +194,7 @@ fn beginning(text: &str, policy: &file::Policy) -> (usize, usize) {
 fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a Text>) -> Result<(), Complaint> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if name.value.is_empty() {
-            return Err(name.complaint(format!("a {kind} needs a name")));
-        }
+        name.check_as_name(kind)?;
         if !seen.insert(&name.value) {
             let message = format!("a second {kind} is called {:?}; rename one", name.value);
             return Err(name.complaint(message));

@@ -14,6 +14,7 @@ use shedder_common::protocol::Protocol;
 
 use super::error::Complaint;
 use super::suggestion::did_you_mean;
+use crate::printable::printable;
 
 /// A value and its place, if it comes from the file and not from a preset.
 #[derive(Clone, Debug)]
@@ -80,6 +81,20 @@ impl<T: Copy + PartialOrd + Display> At<T> {
 }
 
 impl Text {
+    /// Refuses what cannot be the name of something: nothing, and what would end a line or steer a terminal
+    /// wherever it is shown.
+    pub(crate) fn check_as_name(&self, kind: &str) -> Result<(), Complaint> {
+        let name = &self.value;
+        if name.is_empty() {
+            return Err(self.complaint(format!("a {kind} needs a name")));
+        }
+        if printable(name) != name.as_str() {
+            let message = format!("{name:?} is no name of a {kind}: use visible characters");
+            return Err(self.complaint(message));
+        }
+        Ok(())
+    }
+
     /// Where the name stands in a list of those there are.
     pub(crate) fn index_in(&self, kind: &str, names: &[&str]) -> Result<usize, Complaint> {
         let wanted = &self.value;
