@@ -44,11 +44,15 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
             continue;
         }
         if is_new_epoch {
-            kernel.clear_failure_run(cell.slot);
-            cell.failure_run = 0;
             cell.ring.forget(&kernel.in_flight(cell.slot), now);
         }
         kernel.publish(cell.slot, &row);
+        if is_new_epoch {
+            // Behind the row: what held back connects until now was the run, and no row that begins an epoch
+            // looks at it.
+            kernel.clear_failure_run(cell.slot);
+            cell.failure_run = 0;
+        }
         cell.published = Some(row);
         handover.touch(id);
     }

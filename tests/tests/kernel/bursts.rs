@@ -1,6 +1,8 @@
 //! A run of failures is shed by the kernel itself, before the daemon knows of it, and only where it
 //! would open (ST-1, S0.9).
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use shedder_tests::backend::Behaviour;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::wire::SynCounter;
@@ -31,6 +33,29 @@ fn the_connect_after_the_burst_is_refused_while_the_daemon_is_stopped() {
     events.wait_for_state(backend.addr(), "open").expect("it opens");
     let breaker = daemon.breaker(backend.addr()).expect("it has one");
     assert_eq!((breaker.shed_total, breaker.burst_shed_total, breaker.allowed_total), (47, 47, 3));
+}
+
+/// The daemon takes over from the kernel while connects go on: from the run to the verdict there is no gap.
+#[test]
+fn no_connect_slips_through_while_the_daemon_takes_over() {
+    let (mut caller, cgroup) = caller("take-over");
+    let [ill, well] = [Behaviour::Refuse, Behaviour::Healthy].map(backend);
+    let first = Ipv4Addr::new(127, 3, 0, 0).to_bits();
+    let address = |host| SocketAddr::from((Ipv4Addr::from_bits(first + host), ill.addr().port()));
+    let endpoints: Vec<SocketAddr> = (0..200).map(address).collect();
+    let all: Vec<SocketAddr> = endpoints.iter().copied().chain([well.addr()]).collect();
+    let brakes = "{ trips_per_minute = 1000000, refusals_per_second = 100000000, caller_refused = 1.0, suspect = 1.0 }";
+    let rules = LASTING.replace("open = {", "open = { errno = \"EHOSTUNREACH\",");
+    let text = format!("node = {{ brakes = {brakes} }}\n{}", policy(&cgroup, &all, &rules));
+    let daemon = Daemon::start(&text).expect("it starts");
+    assert_all_answered(&caller.call_many(well.addr(), 5, PATIENCE).expect("it lives"));
+    wait_until(&daemon, endpoints[0], |breaker| breaker.verdict.sheds_after_failures == Some(3));
+    for endpoint in endpoints {
+        // Some milliseconds, within which the daemon is woken.
+        let tally = caller.burst(&[endpoint], 1000, 1).expect("it lives");
+        let wanted = [(libc::ECONNREFUSED, 3), (libc::EHOSTUNREACH, 997)].into();
+        assert_eq!((tally.connected, tally.failed), (0, wanted), "{endpoint}");
+    }
 }
 
 /// Nothing is shed on behalf of a daemon that does not come back.
