@@ -1,7 +1,7 @@
 //! Which breakers are let go: those of endpoints that were found, not named, and are called no more.
 //!
-//! Invariant: whatever might still change what a connect meets is kept, so nobody can tell that a
-//! breaker was forgotten but by the room it leaves.
+//! Invariant: what time alone might still change is kept. What only calls could change has had none for so long
+//! that what it knows is worth nothing; endpoints that died are of that kind, and would fill all slots.
 
 use std::time::Duration;
 
@@ -70,5 +70,14 @@ impl Daemon {
 
 fn is_at_rest(view: &View) -> bool {
     let state = if view.state == State::Observe { view.would_be } else { view.state };
-    state == State::Closed && view.level == 0
+    match state {
+        State::Closed => view.level == 0,
+        // They wait for calls to show how the endpoint is, unless a probe is out.
+        State::HalfOpen | State::Throttled => view.next.is_none(),
+        State::Observe
+        | State::Open
+        | State::Recovering
+        | State::ForcedOpen
+        | State::ForcedClosed => false,
+    }
 }

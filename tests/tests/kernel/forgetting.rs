@@ -109,6 +109,21 @@ fn an_open_breaker_is_kept() {
     assert_eq!(daemon.breaker(sick.addr()).expect("it has one").state, "open");
 }
 
+/// An endpoint that died is called no more, so nothing will ever show that it is well again.
+#[test]
+fn a_breaker_that_waits_for_calls_in_vain_is_forgotten() {
+    let (mut caller, cgroup) = caller("in-vain");
+    let dead = backend(Behaviour::Refuse);
+    let daemon = forgetful(&cgroup, &[], &[&dead], 1);
+    let events = daemon.events().expect("it answers");
+    caller.call(dead.addr(), PATIENCE).expect("it lives");
+    wait_for_discovery(&events, dead.addr());
+    daemon.succeed(&["trip", &dead.addr().to_string(), "--for", "100ms"]).expect("root may trip");
+    events.wait_for_state(dead.addr(), "half_open").expect("the order ends");
+    wait_for_forgetting(&events, dead.addr());
+    assert_eq!(daemon.status().expect("it answers").node.endpoints, 0);
+}
+
 /// A daemon that forgets after a second: `named` endpoints, and those of any loopback address with
 /// the port of one of `found`.
 fn forgetful(cgroup: &Cgroup, named: &[SocketAddr], found: &[&Backend], slots: u32) -> Daemon {
