@@ -2,6 +2,7 @@
 
 mod cohort;
 mod following;
+mod place;
 mod quiet;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use anyhow::bail;
 
 use shedder_common::caller::{ASKS_NETWORKS, ASKS_QUIET, ASKS_UDP, CallerRow, is_reached};
 
+use self::place::{Place, place};
 use super::cells::caller_id;
 use crate::config::Config;
 use crate::engine::ShedAction;
@@ -150,7 +152,7 @@ impl Guard {
         // Parents before children.
         found.sort();
         for (path, caller, is_pattern) in found {
-            match place(&plan.wanted, &path, caller) {
+            match place(&plan.wanted, |owner| *owner, &path, caller) {
                 Place::Free => {
                     plan.wanted.insert(path, caller);
                 }
@@ -240,8 +242,7 @@ impl Guard {
         path: String,
         caller: usize,
     ) -> Option<Change> {
-        let callers = self.attached.iter().map(|(path, guarded)| (path.clone(), guarded.caller));
-        match place(&callers.collect(), &path, caller) {
+        match place(&self.attached, |guarded| guarded.caller, &path, caller) {
             Place::Covered => None,
             Place::Contested(other) => {
                 let owner = self.attached.get(&other).map(|guarded| guarded.caller);
@@ -316,46 +317,5 @@ fn is_pattern(cgroups: &str) -> bool {
     cgroups.contains(['*', '?', '['])
 }
 
-/// How a path relates to those chosen already.
-enum Place {
-    Free,
-    /// It, or a cgroup around it, belongs to the same caller: children inherit.
-    Covered,
-    /// It, or a cgroup around or inside it, belongs to another caller.
-    Contested(String),
-}
-
-fn place(chosen: &BTreeMap<String, usize>, path: &str, caller: usize) -> Place {
-    for (other, owner) in chosen {
-        let is_same_or_inside = is_inside(path, other);
-        if is_same_or_inside && *owner == caller {
-            return Place::Covered;
-        }
-        if is_same_or_inside || is_inside(other, path) {
-            return Place::Contested(other.clone());
-        }
-    }
-    Place::Free
-}
-
 /// For each caller so few that verdicts are renewed in between, however many cgroups somebody makes.
 const ATTACHED_AT_ONCE: u32 = 64;
-
-/// Whether `path` is `parent` or below it.
-fn is_inside(path: &str, parent: &str) -> bool {
-    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_are_covered_and_strangers_contested() {
-        let chosen = BTreeMap::from([("/web.slice".to_owned(), 0), ("/db".to_owned(), 1)]);
-        assert!(matches!(place(&chosen, "/web.slice/a", 0), Place::Covered));
-        assert!(matches!(place(&chosen, "/web.slice/a", 1), Place::Contested(_)));
-        assert!(matches!(place(&chosen, "/web.slices", 1), Place::Free));
-        assert!(matches!(place(&chosen, "/db", 1), Place::Covered));
-    }
-}

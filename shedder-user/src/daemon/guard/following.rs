@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Guard, GuardPlan, Guarded, is_inside, needs};
+use super::place::is_inside;
+use super::{Change, Guard, GuardPlan, Guarded, needs};
 use crate::config::Config;
 use crate::kernel::Kernel;
 
