@@ -35,6 +35,7 @@ pub mod wire;
 mod chance;
 mod clock;
 mod interrupt;
+mod nobody;
 mod promise;
 mod readiness;
 mod statistics;

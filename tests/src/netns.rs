@@ -6,11 +6,11 @@
 #![expect(unsafe_code, reason = "unshare and setns have no wrapper in the standard library")]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::panic::resume_unwind;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -77,6 +77,20 @@ impl NetNs {
         Ok(())
     }
 
+    /// Has `nft` of nftables carry out these lines inside the namespace, all of them or none. Rules go with
+    /// the namespace.
+    pub fn nft(&self, lines: &str) -> Result<()> {
+        let mut command = Command::new("nft");
+        command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        self.start_inside(&mut command)?;
+        let mut nft = command.spawn().context("cannot run nft: install nftables")?;
+        nft.stdin.take().context("standard input is piped")?.write_all(lines.as_bytes())?;
+        let output = nft.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "nft failed in {}: {}", self.label, said.trim());
+        Ok(())
+    }
+
     /// Sets one of the namespace's own settings, such as `ipv4/tcp_fastopen` of
     /// `/proc/sys/net`.
     pub fn set(&self, name: &str, value: &str) -> Result<()> {
@@ -88,7 +102,9 @@ impl NetNs {
     /// A counter of the namespace's network stack, by the name that `nstat` gives it without the
     /// group, such as `TCPFastOpenActive` of `TcpExt`.
     pub fn counter(&self, group: &str, name: &str) -> Result<u64> {
-        let text = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))??;
+        let files = ["snmp", "netstat"].map(|name| format!("/proc/thread-self/net/{name}"));
+        let texts = self.enter(|| files.map(std::fs::read_to_string))?;
+        let text = texts.into_iter().collect::<io::Result<String>>()?;
         counter(&text, group, name).with_context(|| format!("there is no counter {group}{name}"))
     }
 

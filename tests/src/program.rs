@@ -3,6 +3,7 @@
 //! Invariant: looking changes nothing, and an end is told once, in one line.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,19 @@ pub(crate) fn find_tool(name: &str, directory: &str) -> Result<PathBuf> {
     directories
         .find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
         .with_context(|| format!("there is no {name}: run `cargo xtask setup`"))
+}
+
+/// Where the libraries of these packages of Debian are, if `cargo xtask setup` unpacked them: a value for
+/// `LD_LIBRARY_PATH`.
+pub(crate) fn libraries(packages: &[&str]) -> Result<OsString> {
+    let executable = env::current_exe().context("cannot find the current executable")?;
+    let tools = executable.ancestors().map(|above| above.join("tools"));
+    let places =
+        tools.flat_map(|tools| packages.iter().map(move |it| tools.join(it).join("usr/lib")));
+    let inside = places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+    let libraries = inside.map(|entry| entry.path());
+    let of_machine = |path: &PathBuf| path.to_string_lossy().ends_with("-linux-gnu");
+    Ok(env::join_paths(libraries.filter(of_machine))?)
 }
 
 /// A copy of this program in this directory, for a user who may not look where it was built.

@@ -3,10 +3,7 @@
 //! Invariant: what is dropped is dropped on arrival, so the sender is told nothing; the rules go with the
 //! namespace.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
 use crate::netns::NetNs;
 
@@ -23,24 +20,11 @@ pub(super) fn lose(namespace: &NetNs, addresses: &str, percent: u32) -> Result<(
 
 /// Mends the network.
 pub(super) fn mend(namespace: &NetNs) -> Result<()> {
-    apply(namespace, "flush ruleset\n")
+    namespace.nft("flush ruleset\n")
 }
 
 fn rules(namespace: &NetNs, rules: &str) -> Result<()> {
     let hook = "type filter hook input priority 0;";
-    apply(
-        namespace,
-        &format!("flush ruleset\ntable inet chaos {{ chain in {{ {hook}\n{rules}\n}}\n}}\n"),
-    )
-}
-
-fn apply(namespace: &NetNs, text: &str) -> Result<()> {
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-    namespace.start_inside(&mut command)?;
-    let mut nft = command.spawn().context("cannot run nft: install nftables")?;
-    nft.stdin.take().context("standard input is piped")?.write_all(text.as_bytes())?;
-    let output = nft.wait_with_output()?;
-    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    namespace
+        .nft(&format!("flush ruleset\ntable inet chaos {{ chain in {{ {hook}\n{rules}\n}}\n}}\n"))
 }

@@ -7,9 +7,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::chown;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tempfile::TempDir;
 use crate::clock::now;
 use crate::interrupt;
 use crate::netns::NetNs;
+use crate::nobody;
 use crate::program;
 
 /// A server that can be ended and started again.
@@ -39,7 +39,7 @@ pub(super) struct Session(Child);
 impl<'a> Server<'a> {
     /// nginx, by these lines in `location /`.
     pub(super) fn nginx(namespace: &'a NetNs, address: SocketAddr, does: &str) -> Result<Self> {
-        let directory = own_directory()?;
+        let directory = nobody::directory()?;
         let path = directory.path().display();
         let file = directory.path().join("nginx.conf");
         let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -61,7 +61,7 @@ impl<'a> Server<'a> {
 
     /// Redis, with further arguments.
     pub(super) fn redis(namespace: &'a NetNs, address: SocketAddr, more: &[&str]) -> Result<Self> {
-        let directory = own_directory()?;
+        let directory = nobody::directory()?;
         let redis = find("redis-server", "redis-server/usr/bin")?;
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let dir = directory.path().display().to_string();
@@ -77,17 +77,26 @@ impl<'a> Server<'a> {
         address: SocketAddr,
         connections: u32,
     ) -> Result<Self> {
-        let directory = own_directory()?;
+        let directory = nobody::directory()?;
         let data = directory.path().join("data").display().to_string();
         let [initdb, postgres] = ["initdb", "postgres"].map(find_postgres);
         let (initdb, postgres) = (initdb?, postgres?);
-        let libraries = libraries()?;
-        let made =
-            as_nobody(&[&initdb, "-D", &data, "-U", "chaos", "-A", "trust", "-N", "--locale=C"])
-                .env("LD_LIBRARY_PATH", &libraries)
-                .current_dir(directory.path())
-                .output()
-                .context("cannot start initdb")?;
+        let libraries = program::libraries(&UNPACKED)?;
+        let made = nobody::command(&[
+            &initdb,
+            "-D",
+            &data,
+            "-U",
+            "chaos",
+            "-A",
+            "trust",
+            "-N",
+            "--locale=C",
+        ])
+        .env("LD_LIBRARY_PATH", &libraries)
+        .current_dir(directory.path())
+        .output()
+        .context("cannot start initdb")?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let (listen, port) =
             (format!("listen_addresses={}", address.ip()), address.port().to_string());
@@ -116,7 +125,7 @@ impl<'a> Server<'a> {
     /// Starts it again, and waits until it can be reached.
     pub(super) fn revive(&mut self) -> Result<()> {
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
-        let mut command = as_nobody(&command);
+        let mut command = nobody::command(&command);
         command.env("LD_LIBRARY_PATH", &self.libraries).current_dir(self.directory.path());
         self.namespace.start_inside(&mut command)?;
         let log = fs::File::create(self.directory.path().join("said"))?;
@@ -153,7 +162,7 @@ impl<'a> Server<'a> {
         let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
         let psql = find_postgres("psql")?;
         let to = [psql.as_str(), "-h", &host, "-p", &port, "-U", "chaos", "-d", "postgres"];
-        let mut command = as_nobody(&[&to[..], &["-c", what]].concat());
+        let mut command = nobody::command(&[&to[..], &["-c", what]].concat());
         command.env("LD_LIBRARY_PATH", &self.libraries).current_dir(self.directory.path());
         self.namespace.start_inside(&mut command)?;
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -167,7 +176,7 @@ impl<'a> Server<'a> {
         directory: TempDir,
     ) -> Result<Self> {
         let command = command.iter().map(|&it| it.to_owned()).collect();
-        let libraries = libraries()?;
+        let libraries = program::libraries(&UNPACKED)?;
         let mut server = Self { namespace, address, command, libraries, directory, process: None };
         server.revive()?;
         Ok(server)
@@ -218,21 +227,6 @@ impl Drop for Session {
     }
 }
 
-/// A command of a user without rights, who may only look where root built, and which ends with us.
-fn as_nobody(command: &[&str]) -> Command {
-    let mut through = Command::new("setpriv");
-    through.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]);
-    through.args(["--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"]);
-    through.args(["--bounding-set=-all,+dac_read_search", "--no-new-privs"]).args(command);
-    through
-}
-
-fn own_directory() -> Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix("shedder-lab-").tempdir()?;
-    chown(directory.path(), Some(NOBODY), Some(NOBODY)).context("cannot give a directory away")?;
-    Ok(directory)
-}
-
 fn find(name: &str, place: &str) -> Result<String> {
     let path = program::find_tool(name, place)?;
     Ok(path.display().to_string())
@@ -252,17 +246,5 @@ fn find_postgres(name: &str) -> Result<String> {
     unpacked.next().with_context(|| format!("there is no {name}: run `cargo xtask chaos`"))
 }
 
-/// Where the libraries of unpacked servers are.
-fn libraries() -> Result<OsString> {
-    let executable = std::env::current_exe().context("cannot find the current executable")?;
-    let tools = executable.ancestors().map(|above| above.join("tools"));
-    let places = tools.flat_map(|tools| UNPACKED.map(|it| tools.join(it).join("usr/lib")));
-    let inside = places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
-    let libraries = inside.map(|entry| entry.path());
-    let of_machine = |path: &PathBuf| path.to_string_lossy().ends_with("-linux-gnu");
-    Ok(std::env::join_paths(libraries.filter(of_machine))?)
-}
-
 const UNPACKED: [&str; 3] = ["nginx", "redis-server", "postgresql"];
-const NOBODY: u32 = 65534;
 const PATIENCE: Duration = Duration::from_secs(30);
