@@ -8,11 +8,13 @@ mod cargo_tool;
 mod chromium;
 mod clippy;
 pub(crate) mod debian;
+mod envoy;
 mod prometheus;
 mod rotel;
 mod rust_src;
 mod servers;
 mod test_tools;
+mod wheel;
 
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(crate) use cargo_tool::CargoTool;
 pub(crate) use clippy::bpf_clippy;
 pub(crate) use test_tools::ensure as ensure_test_tools;
 pub(crate) use test_tools::ensure_for_chaos as ensure_chaos_tools;
+pub(crate) use test_tools::ensure_for_peers as ensure_peers;
 
 /// What compiles and links BPF programs.
 #[derive(Debug)]

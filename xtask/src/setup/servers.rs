@@ -1,4 +1,4 @@
-//! nginx, Redis and Postgres, which chaos plays with.
+//! nginx, Redis and Postgres, which chaos plays with, and the proxies that shedder is measured beside.
 //!
 //! Invariant: nothing is installed and no service started: Debian's packages, and those of the libraries
 //! they need that are not here, are unpacked in the target directory. apt checks what it downloads by the
@@ -18,6 +18,8 @@ use crate::step::{self, Change, Done, Report};
 #[derive(Debug)]
 pub(super) struct Server {
     package: &'static str,
+    /// What it is for, for who has to do without.
+    why: &'static str,
     /// Where its program is below the root of the system.
     programs: fn(&Path) -> Option<PathBuf>,
 }
@@ -28,14 +30,14 @@ pub(super) fn ensure(report: Report, server: &Server) -> Result<()> {
 }
 
 fn ensure_program(server: &Server) -> Result<Done<()>> {
-    let Server { package, .. } = server;
+    let Server { package, why, .. } = server;
     if let Some(detail) = find(server) {
         return Ok(Done { value: (), change: Change::None, detail });
     }
     step::announce(&format!("unpacking Debian's {package}"));
     debian::unpack_with_missing(package, &directory(server)).map_err(|error| {
         anyhow!(
-            "the server {package} is missing: chaos plays with it\ntried:\n  apt-get: {error:#}\n\
+            "the server {package} is missing: {why}\ntried:\n  apt-get: {error:#}\n\
              install your distribution's package (which may start a service: nothing here needs \
              one) and run this again"
         )
@@ -50,13 +52,24 @@ fn find(server: &Server) -> Option<String> {
     Some(path.display().to_string())
 }
 
-/// Where chaos looks for it before it looks among the programs of the system.
+/// Where the lab looks for it beside the programs of the system.
 fn directory(server: &Server) -> PathBuf {
     paths::target_dir().join("tools").join(server.package)
 }
 
 fn nginx(root: &Path) -> Option<PathBuf> {
     Some(root.join("usr/sbin/nginx")).filter(|path| process::is_executable(path))
+}
+
+/// The module alone is of no use, but a server without it may be installed.
+fn nginx_with_stream(root: &Path) -> Option<PathBuf> {
+    let module = root.join("usr/lib/nginx/modules/ngx_stream_module.so");
+    let has_server = nginx(root).or_else(|| nginx(Path::new("/"))).is_some();
+    Some(module).filter(|path| has_server && path.is_file())
+}
+
+fn haproxy(root: &Path) -> Option<PathBuf> {
+    Some(root.join("usr/sbin/haproxy")).filter(|path| process::is_executable(path))
 }
 
 fn redis(root: &Path) -> Option<PathBuf> {
@@ -73,8 +86,17 @@ fn postgresql(root: &Path) -> Option<PathBuf> {
 }
 
 /// HTTP.
-pub(super) const NGINX: Server = Server { package: "nginx", programs: nginx };
+pub(super) const NGINX: Server = Server { package: "nginx", why: CHAOS, programs: nginx };
 /// A cache.
-pub(super) const REDIS: Server = Server { package: "redis-server", programs: redis };
+pub(super) const REDIS: Server = Server { package: "redis-server", why: CHAOS, programs: redis };
 /// A database.
-pub(super) const POSTGRESQL: Server = Server { package: "postgresql", programs: postgresql };
+pub(super) const POSTGRESQL: Server =
+    Server { package: "postgresql", why: CHAOS, programs: postgresql };
+/// A proxy.
+pub(super) const HAPROXY: Server = Server { package: "haproxy", why: PEERS, programs: haproxy };
+/// nginx as a proxy of TCP, which it is by a module; the module needs the server.
+pub(super) const NGINX_WITH_STREAM: Server =
+    Server { package: "libnginx-mod-stream", why: PEERS, programs: nginx_with_stream };
+
+const CHAOS: &str = "chaos plays with it";
+const PEERS: &str = "`cargo xtask bench peers` measures shedder beside it";

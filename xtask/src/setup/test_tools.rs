@@ -4,8 +4,8 @@
 
 use anyhow::{Result, bail};
 
-use super::servers::{self, NGINX, POSTGRESQL, REDIS};
-use super::{chromium, debian, prometheus, rotel};
+use super::servers::{self, HAPROXY, NGINX, NGINX_WITH_STREAM, POSTGRESQL, REDIS};
+use super::{chromium, debian, envoy, prometheus, rotel};
 use crate::process;
 use crate::step::{Change, Done, Report};
 
@@ -13,13 +13,21 @@ use crate::step::{Change, Done, Report};
 pub(crate) fn ensure(report: Report) -> Result<()> {
     let others = [prometheus::ensure(report), chromium::ensure(report), rotel::ensure(report)];
     let servers = [&NGINX, &REDIS].map(|server| servers::ensure(report, server));
-    all(ensure_each(report, &TOOLS).chain(others).chain(servers))
+    let tools = [&NETWORK[..], &TOOLS];
+    all(tools.into_iter().flat_map(|tools| ensure_each(report, tools)).chain(others).chain(servers))
 }
 
 /// Find what chaos plays with, or install it.
 pub(crate) fn ensure_for_chaos(report: Report) -> Result<()> {
     let servers = [&NGINX, &REDIS, &POSTGRESQL].map(|server| servers::ensure(report, server));
-    all(ensure_each(report, &TOOLS).chain(ensure_each(report, &CALLERS)).chain(servers))
+    let tools = [&NETWORK[..], &TOOLS, &CALLERS];
+    all(tools.into_iter().flat_map(|tools| ensure_each(report, tools)).chain(servers))
+}
+
+/// Find what shedder is measured beside, or unpack it.
+pub(crate) fn ensure_for_peers(report: Report) -> Result<()> {
+    let servers = [&HAPROXY, &NGINX_WITH_STREAM].map(|server| servers::ensure(report, server));
+    all(ensure_each(report, &NETWORK).chain([envoy::ensure(report)]).chain(servers))
 }
 
 fn ensure_each(report: Report, tools: &[Tool]) -> impl Iterator<Item = Result<()>> {
@@ -63,7 +71,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 6] = [
+const NETWORK: [Tool; 2] = [
     Tool {
         program: "ip",
         package: "iproute2",
@@ -74,6 +82,9 @@ const TOOLS: [Tool; 6] = [
         package: "nftables",
         why: "the kernel tests drop and reject packets with it, to be the faulty network",
     },
+];
+
+const TOOLS: [Tool; 4] = [
     Tool {
         program: "systemctl",
         package: "systemd",
