@@ -23,7 +23,8 @@ use port::ReservedPort;
 /// What a backend does with connections and with each request line (`ping\n`) on them.
 ///
 /// A connection made under one behaviour lives on under the next, and its next request is
-/// handled by the next; only `Refuse` resets the connections there are.
+/// handled by the next; only `Refuse` resets the connections there are. A request line `poison\n`
+/// resets its connection (RST) whatever the behaviour: the caller's own fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     /// Answers each request with `pong\n`.
@@ -34,6 +35,16 @@ pub enum Behaviour {
     Answer(&'static [&'static [u8]]),
     /// Answers each request this long after reading it.
     Slow(Duration),
+    /// Answers one request after the other and takes this long for each, as a server does that is cold.
+    OneByOne(Duration),
+    /// This long after reading it, resets the connection (RST) of this share of the requests, in
+    /// thousandths, evenly spread; answers the others.
+    SlowAndFlaky {
+        /// How long each takes.
+        delay: Duration,
+        /// How many of 1,000 requests fail: 0 to 1,000.
+        permille: u16,
+    },
     /// Accepts, reads a request, and resets the connection (RST).
     ResetAfterAccept,
     /// Accepts and resets the connection (RST) at once.
@@ -105,7 +116,8 @@ impl Backend {
     /// Changes the behaviour; it holds when this returns. Connections waiting to be accepted are
     /// accepted first. Fails for a share above 1,000 ‰.
     pub fn set(&self, behaviour: Behaviour) -> Result<()> {
-        if let Behaviour::Flaky { permille } = behaviour {
+        if let Behaviour::Flaky { permille } | Behaviour::SlowAndFlaky { permille, .. } = behaviour
+        {
             ensure!(permille <= 1000, "a flaky share of {permille} ‰: use 0 to 1000");
         }
         let (done, result) = channel();

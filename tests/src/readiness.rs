@@ -41,12 +41,19 @@ impl InputWatch {
 
     /// Watches a descriptor until it is closed or removed.
     pub(crate) fn add(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, &descriptor, number)
+        self.control(libc::EPOLL_CTL_ADD, &descriptor, number, libc::EPOLLIN | libc::EPOLLRDHUP)
+    }
+
+    /// Watches a descriptor for anything new: that it can be written, read, or has ended. What stays as
+    /// it is, is told once.
+    pub(crate) fn add_for_changes(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        let changes = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.control(libc::EPOLL_CTL_ADD, &descriptor, number, changes)
     }
 
     /// Stops watching a descriptor that stays open.
     pub(crate) fn remove(&self, descriptor: impl AsFd) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, &descriptor, 0)
+        self.control(libc::EPOLL_CTL_DEL, &descriptor, 0, 0)
     }
 
     /// The numbers of the descriptors with input, in `ready`; empty when `timeout` passes first.
@@ -76,8 +83,13 @@ impl InputWatch {
         Ok(())
     }
 
-    fn control(&self, what: libc::c_int, descriptor: &impl AsFd, number: u64) -> io::Result<()> {
-        let interest = libc::EPOLLIN | libc::EPOLLRDHUP;
+    fn control(
+        &self,
+        what: libc::c_int,
+        descriptor: &impl AsFd,
+        number: u64,
+        interest: libc::c_int,
+    ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest.cast_unsigned(), u64: number };
         let descriptor = descriptor.as_fd().as_raw_fd();
         // SAFETY: both descriptors are open for the whole call and the event is valid.

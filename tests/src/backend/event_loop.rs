@@ -43,10 +43,20 @@ pub(super) struct EventLoop {
     connections: BTreeMap<u64, TcpStream>,
     next_connection: u64,
     /// Connections owed an answer, by when it is due.
-    due: BTreeMap<(Instant, u64), u64>,
+    due: BTreeMap<(Instant, u64), Due>,
     next_answer: u64,
+    /// Until when it is busy with what it answers one by one.
+    busy_until: Instant,
     /// Thousandths of a failure carried over from one request to the next.
     failure_debt: u16,
+}
+
+/// What a connection is owed.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    connection: u64,
+    /// Its end instead of an answer.
+    is_reset: bool,
 }
 
 impl EventLoop {
@@ -71,6 +81,7 @@ impl EventLoop {
             next_connection: FIRST_CONNECTION,
             due: BTreeMap::new(),
             next_answer: 0,
+            busy_until: now(),
             failure_debt: 0,
         })
     }
@@ -137,6 +148,8 @@ impl EventLoop {
             Behaviour::Healthy
             | Behaviour::Answer(_)
             | Behaviour::Slow(_)
+            | Behaviour::OneByOne(_)
+            | Behaviour::SlowAndFlaky { .. }
             | Behaviour::ResetAfterAccept
             | Behaviour::ResetOnAccept
             | Behaviour::Hang
@@ -149,6 +162,7 @@ impl EventLoop {
             }
         }
         self.behaviour = behaviour;
+        self.busy_until = now();
         self.failure_debt = 0;
         Ok(())
     }
@@ -192,6 +206,7 @@ impl EventLoop {
         match stream.read(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => drop(self.connections.remove(&connection)),
+            Ok(read) if bytes[..read].ends_with(POISON) => self.reset(connection),
             Ok(read) => {
                 let requests = bytes.iter().take(read).filter(|byte| **byte == b'\n').count();
                 for _ in 0..requests {
@@ -206,9 +221,14 @@ impl EventLoop {
         match self.behaviour {
             Behaviour::Healthy => self.answer(connection, &[ANSWER]),
             Behaviour::Answer(pieces) => self.answer(connection, pieces),
-            Behaviour::Slow(delay) => {
-                self.due.insert((now() + delay, self.next_answer), connection);
-                self.next_answer += 1;
+            Behaviour::Slow(delay) => self.owe(connection, now() + delay, false),
+            Behaviour::OneByOne(time) => {
+                self.busy_until = self.busy_until.max(now()) + time;
+                self.owe(connection, self.busy_until, false);
+            }
+            Behaviour::SlowAndFlaky { delay, permille } => {
+                let is_reset = self.fails(permille);
+                self.owe(connection, now() + delay, is_reset);
             }
             Behaviour::Refuse | Behaviour::ResetAfterAccept | Behaviour::ResetOnAccept => {
                 self.reset(connection);
@@ -220,9 +240,7 @@ impl EventLoop {
                 }
             }
             Behaviour::Flaky { permille } => {
-                self.failure_debt += permille;
-                if self.failure_debt >= 1000 {
-                    self.failure_debt -= 1000;
+                if self.fails(permille) {
                     self.reset(connection);
                 } else {
                     self.answer(connection, &[ANSWER]);
@@ -231,13 +249,32 @@ impl EventLoop {
         }
     }
 
+    /// Whether the next request is among those that fail.
+    fn fails(&mut self, permille: u16) -> bool {
+        self.failure_debt += permille;
+        let fails = self.failure_debt >= 1000;
+        if fails {
+            self.failure_debt -= 1000;
+        }
+        fails
+    }
+
+    fn owe(&mut self, connection: u64, at: Instant, is_reset: bool) {
+        self.due.insert((at, self.next_answer), Due { connection, is_reset });
+        self.next_answer += 1;
+    }
+
     fn answer_due(&mut self) {
         while let Some(entry) = self.due.first_entry() {
             if entry.key().0 > now() {
                 return;
             }
-            let connection = entry.remove();
-            self.answer(connection, &[ANSWER]);
+            let Due { connection, is_reset } = entry.remove();
+            if is_reset {
+                self.reset(connection);
+            } else {
+                self.answer(connection, &[ANSWER]);
+            }
         }
     }
 
@@ -283,6 +320,8 @@ fn finish(stream: &TcpStream) {
     drop(stream.shutdown(Shutdown::Write));
 }
 
+/// A request that is its caller's own fault.
+const POISON: &[u8] = b"poison\n";
 const ANSWER: &[u8] = b"pong\n";
 const WAKE: u64 = 0;
 const PORT: u64 = 1;
