@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod connect;
 pub mod engine;
+pub mod peers;
 pub mod server;
 
 mod ground;

@@ -2,10 +2,10 @@
 //!
 //! Invariant: every figure is one that was measured, or lies halfway between two that were.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The middle of a set of figures and how far its middle half reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) lower_quartile: f64,
@@ -25,7 +25,7 @@ impl Spread {
 }
 
 /// The middle of a set of figures and its ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Extent {
     pub(crate) median: f64,
     pub(crate) least: f64,

@@ -10,10 +10,10 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a reader must know to compare a figure with another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Machine {
     pub(super) kernel: String,
     pub(super) cpu_model: String,

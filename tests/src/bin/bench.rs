@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use shedder_tests::bench::{connect, engine};
+use shedder_tests::bench::{connect, engine, peers};
 
 /// Measures what shedder costs on this machine.
 #[derive(Debug, Parser)]
@@ -19,11 +19,14 @@ enum Chore {
     Connect(connect::Options),
     /// A tick, a breaker's memory, and decisions, next to other circuit breakers.
     Engine(engine::Options),
+    /// Beside Envoy, `HAProxy`, nginx and no guard at all. Needs root.
+    Peers(peers::Options),
 }
 
 fn main() -> Result<()> {
     match Bench::parse().chore {
         Chore::Connect(options) => connect::run(&options),
         Chore::Engine(options) => engine::run(&options),
+        Chore::Peers(options) => peers::run(&options),
     }
 }

@@ -1,5 +1,7 @@
 //! The bench measures everything it names, however little time it is given.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -27,4 +29,62 @@ fn every_comparison_is_measured_and_cleaned_up_after() {
         let guarded = arms.and_then(|arms| arms.get(1)).unwrap_or_else(|| panic!("no {about}"));
         assert!(guarded["p50_ratio"]["median"].as_f64() > Some(0.0), "{guarded}");
     }
+}
+
+/// What guards cost, without those that would have to be fetched.
+#[test]
+fn the_cost_of_guards_is_measured_and_kept() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let arguments = ["--guards", "none,shedder", "--rounds", "1", "--seconds", "0.5"];
+    let kept = peers(directory.path(), "cost", &[&arguments[..], &["--rates", "200"]].concat());
+    let runs = kept["figures"]["runs"].as_array().expect("a list");
+    assert_eq!(runs.len(), 4, "both at a rate, and as many as go through: {runs:#?}");
+    for run in runs {
+        assert_eq!(run["failed"], 0, "{run}");
+        let least = if run["rate"].is_null() { 1 } else { 100 };
+        assert!(run["calls"].as_u64() >= Some(least), "{run}");
+        let guards = run["guard_cpu_ns"].as_u64();
+        assert_eq!(guards > Some(0), run["guard"] == "Shedder", "{run}");
+    }
+    let memory = kept["figures"]["memory"].as_array().expect("a list");
+    let of_shedder =
+        memory.iter().find(|memory| memory["guard"] == "Shedder").expect("it is there");
+    assert!(of_shedder["thousand_kib"].as_u64() > Some(1000), "{of_shedder}");
+}
+
+/// A fault under shedder and without it, at once.
+#[test]
+fn a_fault_is_seen_by_callers_and_shed_by_shedder_alone() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let arguments = ["--guards", "none,shedder", "--only", "reset", "--repeat", "1"];
+    let kept = peers(directory.path(), "protection", &arguments);
+    let trials = kept["figures"]["trials"].as_array().expect("a list");
+    let of = |guard: &str| {
+        let trial = trials.iter().find(|trial| trial["guard"] == guard);
+        trial.unwrap_or_else(|| panic!("{guard} is missing: {trials:#?}"))
+    };
+    let (bare, shedder) = (of("None"), of("Shedder"));
+    // Every fifth of the calls of twelve seconds.
+    let failed = bare["failed"].as_u64().expect("a number");
+    assert!((230..=250).contains(&failed), "{bare}");
+    assert_eq!(bare["failed_in_health"], 0, "{bare}");
+    assert!(bare["shed_after_s"].is_null(), "{bare}");
+    assert!(shedder["failed"].as_u64() < Some(failed / 2), "{shedder}");
+    assert!(shedder["shed_after_s"].as_f64().is_some(), "{shedder}");
+}
+
+/// Runs a part; what it kept.
+fn peers(directory: &Path, part: &str, arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["peers", "--keep-in"])
+        .arg(directory)
+        .arg(part)
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // What it could not clean up it complains about.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let kept = fs::read(directory.join(format!("{part}.json"))).expect("it is kept");
+    serde_json::from_slice(&kept).expect("it is JSON")
 }

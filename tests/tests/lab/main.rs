@@ -5,6 +5,7 @@
 mod backends;
 mod callers;
 mod cgroups;
+mod generator;
 mod namespaces;
 mod sockets;
 mod wires;

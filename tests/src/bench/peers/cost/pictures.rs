@@ -1,0 +1,43 @@
+//! Curves of the costs: what each guard adds at each rate.
+//!
+//! Invariant: medians of rounds, as in the tables.
+
+use super::text::{cpu_per_million, median, pairs, rates};
+use super::{Figures, Run};
+use crate::bench::peers::guard::Guard;
+use crate::bench::peers::plot::{Axis, Panels, Plot, Series};
+use crate::statistics::figure;
+
+/// File stems and SVG texts.
+pub(in super::super) fn plots(figures: &Figures) -> Vec<(String, String)> {
+    let panels = Panels {
+        title: "Cost while all is well".to_owned(),
+        summary: "added to what the same calls take without a guard, at each rate".to_owned(),
+        columns: 2,
+        plots: vec![
+            plot(figures, "p50, µs", &|run| figure(run.p50_ns) / 1e3),
+            plot(figures, "p99, µs", &|run| figure(run.p99_ns) / 1e3),
+            plot(figures, "processor time, s for a million calls", &cpu_per_million),
+        ],
+    };
+    vec![("cost".to_owned(), panels.draw())]
+}
+
+fn plot(figures: &Figures, what: &str, of: &dyn Fn(&Run) -> f64) -> Plot {
+    let curve = |guard: Guard| {
+        let points = rates(figures).into_iter().filter_map(|rate| {
+            let pairs = pairs(figures, guard, Some(rate));
+            Some((rate, median(pairs.iter().map(|(run, bare)| of(run) - of(bare)))?))
+        });
+        Series { name: guard.name().to_owned(), points: points.collect() }
+    };
+    let guards = Guard::ALL.into_iter().filter(|guard| *guard != Guard::None);
+    Plot {
+        title: what.to_owned(),
+        summary: String::new(),
+        x: Axis::log("calls a second"),
+        y: Axis::linear(what),
+        series: guards.map(curve).filter(|series| !series.points.is_empty()).collect(),
+        bands: Vec::new(),
+    }
+}
