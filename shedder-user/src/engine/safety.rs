@@ -143,6 +143,10 @@ impl Safety {
         }
         if let Some(cells) = self.endpoints.get_mut(&place.endpoint) {
             cells.retain(|other| *other != cell);
+            // Its number does not come again.
+            if cells.is_empty() {
+                self.endpoints.remove(&place.endpoint);
+            }
         }
     }
 
@@ -153,7 +157,7 @@ impl Safety {
 
     /// Forgets the groups without cells that are not wanted, and callers and services without groups.
     pub(super) fn forget_groups(&mut self, is_wanted: impl Fn(u32, u32) -> bool) {
-        let Self { groups, services, callers, braking, suspects, endpoints, .. } = self;
+        let Self { groups, services, callers, braking, suspects, .. } = self;
         groups.retain(|(caller, service), group| {
             !group.cells.is_empty() || is_wanted(*caller, *service)
         });
@@ -162,7 +166,6 @@ impl Safety {
         braking.retain(|caller, _| callers.contains_key(caller));
         suspects.retain(|caller| callers.contains_key(caller));
         services.retain_callers(|caller| callers.contains_key(&caller));
-        endpoints.retain(|_, cells| !cells.is_empty());
     }
 
     /// The cells of one caller and service.
@@ -441,3 +444,25 @@ const FEW_REFUSALS: u64 = 20;
 const MANY_REFUTED: u64 = 5;
 /// A reason must be worse by this to take another's place.
 const CLEARLY: f64 = 0.05;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Endpoints come and go by the hundred thousand, and each has a number of its own.
+    #[test]
+    fn what_is_removed_leaves_nothing() {
+        let mut safety = Safety::new(NodeRules::default());
+        let place = |endpoint| Place { caller: 1, service: 1, endpoint };
+        for endpoint in 0..100 {
+            // Two callers of the same one, one after the other.
+            safety.insert(CellId(1), place(endpoint));
+            safety.insert(CellId(2), Place { caller: 2, ..place(endpoint) });
+            safety.remove(CellId(1), place(endpoint));
+            assert_eq!(safety.endpoints.len(), 1);
+            safety.remove(CellId(2), Place { caller: 2, ..place(endpoint) });
+        }
+        assert!(safety.endpoints.is_empty());
+        assert!(safety.groups.values().all(|group| group.cells.is_empty()));
+    }
+}
