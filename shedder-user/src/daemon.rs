@@ -37,6 +37,7 @@ mod start;
 mod supervisor;
 mod taps;
 mod telemetry;
+mod turns;
 mod unfinished;
 mod watch;
 
@@ -163,6 +164,8 @@ pub async fn run(
     memory::give_back();
     daemon.listen = pages.as_ref().and_then(|listener| listener.local_addr().ok());
     let listener = socket.listen()?;
+    // Of this thread alone: the others wait for disks and networks anyway.
+    turns::ask_for_short();
     // Whoever can connect finds a daemon that may do no more than it has to.
     confinement::confine(&daemon);
     socket.appear()?;
