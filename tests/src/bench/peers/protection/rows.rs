@@ -65,12 +65,16 @@ pub(super) const ROWS: [Row; 14] = [
         id: "refuse",
         title: "one of 5 refuses",
         script: &[(3.0, Refuse), (15.0, Healthy)],
+        remark: "A backend that ends resets the call that is under way at that moment, and whether there is one is chance: \
+                 of the calls after it none fails, neither with shedder nor with those that try another backend.",
         ..USUAL
     },
     Row {
         id: "black-hole",
         title: "one of 5 swallows SYNs",
         script: &[(3.0, Blackhole), (15.0, Healthy)],
+        remark: "Shedder sheds sooner, and then finds out with calls of its callers whether the backend is back: of each \
+                 two probes two wait for a second. The checks that HAProxy makes once a second are its own, nobody waits for them.",
         ..USUAL
     },
     Row {
@@ -127,6 +131,7 @@ pub(super) const ROWS: [Row; 14] = [
         title: "two of 5 are gone (no answer to SYNs)",
         ill: 2,
         script: &[(3.0, Blackhole), (15.0, Healthy)],
+        remark: "As with one black hole: the probes are calls of the callers.",
         ..USUAL
     },
     Row {
