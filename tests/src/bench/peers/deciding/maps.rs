@@ -86,14 +86,15 @@ pub(in crate::bench::peers) fn slots(pid: u32) -> Result<BTreeMap<SocketAddrV4, 
 pub(in crate::bench::peers) fn bytes_of_maps(pid: u32) -> Result<u64> {
     let mut own = own_ids(pid)?;
     let verdicts = find(pid, map::VERDICTS)?;
-    // No program looks at the breakers' rows, and the daemon has them as memory only. They are made with
-    // the others, and what they take follows from their number.
-    let range = own.first().zip(own.last());
-    let breakers = loaded_maps().filter_map(Result::ok).find(|map| {
-        map.name_as_str() == Some(map::BREAKERS)
-            && map.max_entries() == verdicts.max_entries()
-            && range.is_some_and(|(first, last)| (first..=last).contains(&&map.id()))
-    });
+    // No program looks at the breakers' rows, and the daemon has them as memory only. Of those of this size they
+    // are the ones made nearest to the others.
+    let near = *own.first().with_context(|| format!("process {pid} has no maps"))?;
+    let breakers = loaded_maps()
+        .filter_map(Result::ok)
+        .filter(|map| {
+            map.name_as_str() == Some(map::BREAKERS) && map.max_entries() == verdicts.max_entries()
+        })
+        .min_by_key(|map| map.id().abs_diff(near));
     let breakers = breakers.context("the breakers' rows are not found")?;
     let mut bytes = 0;
     own.insert(breakers.id());
