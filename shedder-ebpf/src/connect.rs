@@ -70,8 +70,10 @@ fn steer(
         Tag::forget(socket(ctx));
         return Outcome::Pass;
     }
+    // In this order: see `Row::read`.
+    let mut row = Row::read(counters);
     let word = slot::word(verdict);
-    let decision = decide(word, verdict, caller.cohort, &mut Row(counters));
+    let decision = decide(word, verdict, caller.cohort, &mut row);
     if is_debug() {
         debug!(ctx, "connect slot {} word {:x}", slot.slot, word);
     }
@@ -103,13 +105,27 @@ fn steer(
 }
 
 /// The counters of a slot, as the decision asks for them.
-pub struct Row(pub *mut SlotCounters);
+pub struct Row {
+    counters: *mut SlotCounters,
+    failure_run: u64,
+}
+
+impl Row {
+    /// To be called before the verdict is read. The daemon writes the verdict of a new epoch first and clears the
+    /// run of failures behind it, so whoever finds no run any more finds that verdict. The other way round a
+    /// connect that is interrupted in between would meet the old verdict without the run that held it back.
+    #[inline(always)]
+    pub fn read(counters: *mut SlotCounters) -> Self {
+        // SAFETY: a row of the counter array.
+        let failure_run = unsafe { (&raw const (*counters).failure_run).read_volatile() };
+        Self { counters, failure_run }
+    }
+}
 
 impl Ask for Row {
     #[inline(always)]
     fn failure_run(&mut self) -> u64 {
-        // SAFETY: a row of the counter array.
-        unsafe { (&raw const (*self.0).failure_run).read_volatile() }
+        self.failure_run
     }
 
     #[inline(always)]
@@ -121,7 +137,7 @@ impl Ask for Row {
     fn take_token(&mut self, limit: u64) -> bool {
         // SAFETY: a row of the counter array.
         unsafe {
-            let taken = &raw mut (*self.0).tokens_taken;
+            let taken = &raw mut (*self.counters).tokens_taken;
             taken.read_volatile() < limit && atomic::fetch_add(taken, 1) < limit
         }
     }
@@ -129,7 +145,7 @@ impl Ask for Row {
     #[inline(always)]
     fn next_turn(&mut self) -> u64 {
         // SAFETY: a row of the counter array.
-        unsafe { atomic::fetch_add(&raw mut (*self.0).turns, 1) }
+        unsafe { atomic::fetch_add(&raw mut (*self.counters).turns, 1) }
     }
 }
 

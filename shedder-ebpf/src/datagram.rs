@@ -89,8 +89,9 @@ fn steer(
     }
     // SAFETY: a row of the counter array.
     let turn = unsafe { atomic::fetch_add(&raw mut (*counters).datagrams, 1) };
+    let mut row = Datagram { row: Row::read(counters), turn };
     let word = slot::word(verdict);
-    let decision = decide(word, verdict, caller.cohort, &mut Datagram { row: Row(counters), turn });
+    let decision = decide(word, verdict, caller.cohort, &mut row);
     if is_debug() {
         debug!(ctx, "datagram slot {} word {:x}", slot.slot, word);
     }

@@ -33,7 +33,8 @@ caller_timeout = "500ms"
     thread::scope(|scope| {
         let calls = scope.spawn(|| caller.storm(backend.addr(), 16, Duration::from_secs(30)));
         let why = events.wait_for_state(backend.addr(), "open").expect("it opens");
-        assert!(why.contains("16 of 20 attempts failed"), "{why}");
+        // Those that have waited for half a second when it is looked at, which may be one or two fewer than all.
+        assert!(why.contains("attempts failed in 10s"), "{why}");
         let waiting = daemon.breaker(backend.addr()).expect("it has one").in_flight;
         assert_eq!((waiting.waiting, waiting.connections), (16, 16), "all still wait");
         // Ends the wait: every connection is reset.
