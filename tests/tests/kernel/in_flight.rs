@@ -33,8 +33,9 @@ caller_timeout = "500ms"
     thread::scope(|scope| {
         let calls = scope.spawn(|| caller.storm(backend.addr(), 16, Duration::from_secs(30)));
         let why = events.wait_for_state(backend.addr(), "open").expect("it opens");
-        // Those that have waited for half a second when it is looked at, which may be one or two fewer than all.
-        assert!(why.contains("attempts failed in 10s"), "{why}");
+        // Those that have waited for half a second when it is looked at, which may be a few fewer than all.
+        let known = (12..=16).map(|late| format!("{late} of {} attempts failed", late + 4));
+        assert!(known.into_iter().any(|known| why.contains(&known)), "{why}");
         let waiting = daemon.breaker(backend.addr()).expect("it has one").in_flight;
         assert_eq!((waiting.waiting, waiting.connections), (16, 16), "all still wait");
         // Ends the wait: every connection is reset.
