@@ -42,6 +42,12 @@ impl Daemon {
         Self::start_in(Arc::new(directory), arguments)
     }
 
+    /// As [`Daemon::start_with`], for programs that people run: where it fails they are told where to look.
+    pub(crate) fn start_or_advise(policy: &str, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(policy, arguments)
+            .context("shedder does not start here; `shedder doctor` tells what this node lacks")
+    }
+
     /// Starts a daemon that cannot see the kernel's types.
     pub fn start_without_types(policy: &str) -> Result<Self> {
         // In a mount namespace of its own.
@@ -242,6 +248,10 @@ pub fn command(arguments: &[&str], socket: &Path) -> Result<Command> {
 pub fn program() -> Result<PathBuf> {
     crate::program::find("shedder")
 }
+
+/// The value of `brakes` for a node on which breakers open and refuse again and again on purpose: nothing
+/// keeps them from it.
+pub(crate) const NO_BRAKES: &str = "{ trips_per_minute = 1000000, refusals_per_second = 100000000, caller_refused = 1.0, suspect = 1.0 }";
 
 /// Long enough for anything that is going to happen at all, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -43,10 +43,36 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
     for thread in threads.context("the daemon's threads cannot be listed")? {
         // A thread that has just ended takes its time with it; the daemon ends none that counts.
         let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        let ran = text.split_whitespace().next().and_then(|word| word.parse().ok());
-        sum += Duration::from_nanos(ran.context("the kernel does not tell how long threads ran")?);
+        sum += Turns::read(&text)?.ran;
     }
     Ok(sum)
+}
+
+/// What a thread has ever had of the processors, to the nanosecond.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turns {
+    /// How long it ran.
+    pub(crate) ran: Duration,
+    /// How long it was ready and waited.
+    pub(crate) waited: Duration,
+}
+
+impl Turns {
+    /// Of the first thread of a process, which is the daemon's loop.
+    pub(crate) fn of_loop(pid: u32) -> Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat"));
+        Self::read(&text.context("the daemon's loop cannot be looked at")?)
+    }
+
+    /// Of a `schedstat`, which has both and how many turns there were.
+    fn read(text: &str) -> Result<Self> {
+        let mut words = text.split_whitespace().map_while(|word| word.parse().ok());
+        let mut next = || words.next().map(Duration::from_nanos);
+        next()
+            .zip(next())
+            .map(|(ran, waited)| Self { ran, waited })
+            .context("the kernel does not tell how long threads ran")
+    }
 }
 
 /// The entries of every hash of endpoints a process has loaded, by name; arrays cannot grow.

@@ -19,6 +19,7 @@ mod deciding;
 mod document;
 mod generator;
 mod guard;
+mod maps;
 mod plot;
 mod protection;
 mod proxy;

@@ -55,8 +55,7 @@ impl Guard {
 
     /// As [`Guard::start`], with further arguments.
     pub(super) fn start_with(policy: &str, arguments: &[&str]) -> Result<Self> {
-        let daemon = Daemon::start_with(policy, arguments)
-            .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+        let daemon = Daemon::start_or_advise(policy, arguments)?;
         let events = daemon.events()?;
         let chronicle = Arc::new(Chronicle::default());
         let writing = Arc::clone(&chronicle);

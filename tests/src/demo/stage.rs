@@ -42,8 +42,7 @@ impl Stage {
         let guarded = Cgroup::new("demo-guarded")?;
         let unguarded = Cgroup::new("demo-unguarded")?;
         interrupt::check()?;
-        let daemon = Daemon::start(&policy(guarded.name(), &targets, rules))
-            .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+        let daemon = Daemon::start_or_advise(&policy(guarded.name(), &targets, rules), &[])?;
         interrupt::check()?;
         let events = daemon.events()?;
         let guarded = Population::start(guarded, &targets)?;

@@ -5,13 +5,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::backend::{Backend, Behaviour};
 use crate::bpf_fs::BpfFs;
 use crate::cgroup::Cgroup;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, NO_BRAKES};
 use crate::interrupt;
 use crate::netns::NetNs;
 
@@ -47,8 +47,7 @@ impl Stage {
         let steady = steady.collect::<Result<Vec<_>>>()?;
         interrupt::check()?;
         let policy = policy(&parent, &pins, &well, &ill);
-        let daemon = Daemon::start_with(&policy, &["--detach-on-exit=false"])
-            .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+        let daemon = Daemon::start_or_advise(&policy, &["--detach-on-exit=false"])?;
         interrupt::check()?;
         Ok(Self { daemon, pins, steady, parent, namespace, well, ill, _directory: directory })
     }
@@ -74,7 +73,7 @@ fn policy(parent: &Cgroup, pins: &BpfFs, well: &Backend, ill: &[Backend]) -> Str
 [node]
 pin_dir = "{pins}"
 forget_after = "2s"
-brakes = {{ trips_per_minute = 1000000, refusals_per_second = 100000000, caller_refused = 1.0, suspect = 1.0 }}
+brakes = {NO_BRAKES}
 [[caller]]
 name = "steady"
 cgroups = ["{parent}/steady-*"]

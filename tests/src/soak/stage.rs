@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::callers::Callers;
 use super::field::Field;
@@ -39,8 +39,7 @@ impl Stage {
         let cgroups = (0..CALLERS).map(|number| Cgroup::new(&format!("soak{number}")));
         let cgroups = cgroups.collect::<Result<Vec<_>>>()?;
         interrupt::check()?;
-        let daemon = Daemon::start(&policy(&cgroups, &field))
-            .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+        let daemon = Daemon::start_or_advise(&policy(&cgroups, &field), &[])?;
         let events = daemon.events()?;
         interrupt::check()?;
         let callers = Callers::start(cgroups, &namespace, &field, seed)?;

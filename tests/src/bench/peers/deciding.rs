@@ -13,7 +13,6 @@ use shedder_common::map::MAX_SLOTS;
 
 pub(super) mod attempt;
 mod hogs;
-pub(super) mod maps;
 mod pictures;
 mod stage;
 mod text;

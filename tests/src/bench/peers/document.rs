@@ -3,15 +3,15 @@
 //! Invariant: no figure in it comes from anywhere else, and a part that was not measured is said to be missing.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::guard::{Guard, policy};
+use super::guard::{Guard, PROXY, policy};
 use super::proxy::Product;
+use super::site::endpoint;
 use super::{Record, Shelf, cost, deciding, protection, refusing, scale};
 use crate::bench::progress;
 
@@ -76,11 +76,10 @@ fn versions() -> Result<String> {
 
 /// How everybody is set.
 fn settings() -> String {
-    let listen = SocketAddr::from((Ipv4Addr::new(127, 0, 2, 1), 7200));
-    let endpoints = [1, 2].map(|host| SocketAddr::from((Ipv4Addr::new(127, 0, 1, host), 7100)));
+    let endpoints = [1, 2].map(endpoint);
     let shown = |guard: Guard| {
         let (fence, config) = match (guard.product(), guard) {
-            (Some(product), _) => ("text", product.config(listen, &endpoints)),
+            (Some(product), _) => ("text", product.config(PROXY, &endpoints)),
             (None, Guard::Shedder) => ("toml", policy(&["/callers"], &endpoints, "redirect", "")),
             (None, _) => return String::new(),
         };

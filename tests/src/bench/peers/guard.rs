@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ pub(super) enum Standing {
     None,
     /// Its daemon.
     Shedder(Box<Daemon>),
-    /// The proxy, and whether it is one that tries another endpoint.
+    /// Its processes.
     Proxy(Proxy),
 }
 
@@ -61,14 +61,11 @@ impl Guard {
 
     /// As tables and pictures name it.
     pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::None => "no guard",
-            Self::Shedder => "shedder",
-            Self::ShedderDeny => "shedder, deny",
-            Self::Envoy => "Envoy",
-            Self::EnvoyTuned => "Envoy, tuned",
-            Self::HaProxy => "HAProxy",
-            Self::Nginx => "nginx",
+        match (self, self.product()) {
+            (_, Some(product)) => product.name(),
+            (Self::Shedder, None) => "shedder",
+            (Self::ShedderDeny, None) => "shedder, deny",
+            (_, None) => "no guard",
         }
     }
 
@@ -101,8 +98,7 @@ impl Guard {
                 return Ok(Standing::None);
             }
         };
-        let daemon = Daemon::start(&policy(cgroups, endpoints, action, rules))
-            .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+        let daemon = Daemon::start_or_advise(&policy(cgroups, endpoints, action, rules), &[])?;
         Ok(Standing::Shedder(Box::new(daemon)))
     }
 }
@@ -176,6 +172,6 @@ throttle = { window = "2s", calm = "2s" }
 safety = { panic_percent = 80, false_refusals = 0 }
 "#;
 /// Where a proxy listens.
-const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1)), 7200);
+pub(super) const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1)), 7200);
 /// Of one call.
 pub(super) const ATTEMPTS: u32 = 3;

@@ -20,14 +20,14 @@ use shedder_common::map;
 
 /// The rows of an array, mapped read-only. A look at one is no system call.
 #[derive(Debug)]
-pub(in crate::bench::peers) struct Rows {
+pub(super) struct Rows {
     memory: MmapRaw,
     bytes: usize,
 }
 
 impl Rows {
     /// Of the map of this name that the daemon with this process number has open.
-    pub(in crate::bench::peers) fn of(pid: u32, name: &str) -> Result<Self> {
+    pub(super) fn of(pid: u32, name: &str) -> Result<Self> {
         let info = find(pid, name)?;
         let bytes = usize::try_from(info.value_size())? * usize::try_from(info.max_entries())?;
         let memory = MmapOptions::new()
@@ -39,7 +39,7 @@ impl Rows {
 
     /// Eight bytes as they are at this moment, `offset` bytes from the first row. Fails outside the
     /// map and between two words.
-    pub(in crate::bench::peers) fn word(&self, offset: usize) -> Result<Word<'_>> {
+    pub(super) fn word(&self, offset: usize) -> Result<Word<'_>> {
         let is_inside = offset.checked_add(size_of::<u64>()).is_some_and(|end| end <= self.bytes);
         ensure!(
             is_inside && offset.is_multiple_of(align_of::<u64>()),
@@ -51,14 +51,14 @@ impl Rows {
 
 /// A word of a row.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::bench::peers) struct Word<'a> {
+pub(super) struct Word<'a> {
     rows: &'a Rows,
     offset: usize,
 }
 
 impl Word<'_> {
     /// What it says now.
-    pub(in crate::bench::peers) fn load(self) -> u64 {
+    pub(super) fn load(self) -> u64 {
         let word: *mut u64 = self.rows.memory.as_mut_ptr().wrapping_add(self.offset).cast();
         // SAFETY: an aligned word inside the mapping (checked when this was made), which others write
         // atomically only. It is only loaded, which memory mapped read-only allows.
@@ -67,7 +67,7 @@ impl Word<'_> {
 }
 
 /// The slots of IPv4 endpoints, of a daemon that has one caller.
-pub(in crate::bench::peers) fn slots(pid: u32) -> Result<BTreeMap<SocketAddrV4, u32>> {
+pub(super) fn slots(pid: u32) -> Result<BTreeMap<SocketAddrV4, u32>> {
     let map = Map::from_map_data(MapData::from_id(find(pid, map::SLOTS)?.id())?)?;
     let map: HashMap<MapData, [u8; size_of::<EndpointKey>()], [u8; size_of::<SlotRef>()]> =
         HashMap::try_from(map)?;
@@ -83,7 +83,7 @@ pub(in crate::bench::peers) fn slots(pid: u32) -> Result<BTreeMap<SocketAddrV4, 
 }
 
 /// Bytes the kernel accounts to all maps of a daemon together.
-pub(in crate::bench::peers) fn bytes_of_maps(pid: u32) -> Result<u64> {
+pub(super) fn bytes_of_maps(pid: u32) -> Result<u64> {
     let mut own = own_ids(pid)?;
     let verdicts = find(pid, map::VERDICTS)?;
     // No program looks at the breakers' rows, and the daemon has them as memory only. Of those of this size they

@@ -24,7 +24,7 @@ pub(super) use self::text::chapter;
 use self::drive::{busy, episode, guards};
 use self::effort::{Effort, during, rest};
 use self::site::Site;
-use super::deciding::maps::bytes_of_maps;
+use super::maps::bytes_of_maps;
 use crate::bench::progress::measuring;
 use crate::vitals::Vitals;
 use crate::web;

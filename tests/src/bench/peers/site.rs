@@ -2,7 +2,7 @@
 //!
 //! Invariant: each guard has a site of its own, and all sites are built alike.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -51,7 +51,7 @@ impl Site {
         namespace.set("ipv4/ip_local_port_range", "10000 60999")?;
         // Closed connections keep their ports for a minute; no guard is to be measured by that.
         namespace.set("ipv4/tcp_max_tw_buckets", "0")?;
-        let addresses = addresses(backends);
+        let addresses: Vec<SocketAddr> = (1..=backends).map(endpoint).collect();
         let start = |at: &SocketAddr| Backend::start_at(*at, Behaviour::Healthy);
         let backends =
             namespace.enter(|| addresses.iter().map(start).collect::<Result<Vec<_>>>())??;
@@ -98,10 +98,7 @@ pub(super) fn soon() -> Monotonic {
     now().plus(Duration::from_millis(300))
 }
 
-/// Where backends are, each at an address of its own.
-fn addresses(count: u8) -> Vec<SocketAddr> {
-    (1..=count).map(|host| SocketAddr::from((Ipv4Addr::new(127, 0, 1, host), PORT))).collect()
+/// Where a backend is, each at an address of its own.
+pub(super) const fn endpoint(host: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 1, host)), 7100)
 }
-
-/// Of the backends.
-const PORT: u16 = 7100;

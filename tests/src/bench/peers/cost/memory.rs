@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, Behaviour};
-use crate::bench::peers::deciding::maps::bytes_of_maps;
 use crate::bench::peers::guard::{Guard, Standing};
+use crate::bench::peers::maps::bytes_of_maps;
 use crate::cgroup::Cgroup;
 use crate::netns::NetNs;
 

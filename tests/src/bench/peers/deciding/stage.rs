@@ -17,14 +17,14 @@ use shedder_common::map;
 use shedder_common::verdict::Verdict;
 use shedder_user::config::Config;
 
+use super::super::maps::{Rows, Word, slots};
 use super::attempt::Attempt;
 use super::hogs::Hogs;
-use super::maps::{Rows, Word, slots};
 use super::{Condition, FAILURES, Way};
 use crate::backend::{Backend, Behaviour};
 use crate::bench::membership::Membership;
 use crate::clock::{now, remaining};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, NO_BRAKES};
 use crate::interrupt;
 use crate::netns::NetNs;
 
@@ -96,8 +96,7 @@ pub(super) fn with<T: Send>(
     let well = namespace.enter(|| Backend::start(localhost, Behaviour::Healthy))??;
     let policy = policy(plan, &endpoints, well.addr());
     let tick = Config::parse("policy", &policy)?.node.tick;
-    let daemon = Daemon::start(&policy)
-        .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+    let daemon = Daemon::start_or_advise(&policy, &[])?;
     let hogs = match plan.condition {
         Condition::Idle => None,
         Condition::Saturated => Some(Hogs::start(plan.cpus)?),
@@ -142,7 +141,7 @@ fn policy(plan: Plan, endpoints: &[SocketAddrV4], well: SocketAddr) -> String {
         r#"
 [node]
 max_endpoints = {count}
-brakes = {{ trips_per_minute = 1000000, refusals_per_second = 100000000, caller_refused = 1.0, suspect = 1.0 }}
+brakes = {NO_BRAKES}
 [[caller]]
 name = "app"
 cgroups = ["/shedder-lab-{LABEL}-{pid}-*"]

@@ -3,7 +3,6 @@
 //! Invariant: the clock starts when the connect that satisfies the rule has returned, and stops after the
 //! verdict was seen, so that what is told is never too short.
 
-use std::fs;
 use std::net::SocketAddrV4;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -17,11 +16,12 @@ use shedder_common::time::Monotonic;
 use shedder_common::verdict::{Action, VerdictWord};
 use shedder_user::clock;
 
+use super::super::maps::Word;
 use super::attempt::{Attempt, REFUSED, SHED};
-use super::maps::Word;
 use super::stage::Stage;
 use super::{Condition, FAILURES, Way};
 use crate::interrupt;
+use crate::vitals::Turns;
 
 /// One decision, nanoseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -127,7 +127,7 @@ pub(super) fn leaks(
 
 fn decide(stage: &mut Stage<'_>, way: Way) -> Result<Trial> {
     let (pid, condition) = (stage.daemon.pid(), stage.condition);
-    let waited = waited_ns(pid)?;
+    let waited = Turns::of_loop(pid)?.waited;
     let (endpoint, word) = stage.fresh()?;
     let failed = fail(endpoint, word, way)?;
     let mut unseen = failed;
@@ -147,7 +147,7 @@ fn decide(stage: &mut Stage<'_>, way: Way) -> Result<Trial> {
     Ok(Trial {
         decided_ns: nanoseconds(seen.since(failed)),
         unsure_ns: nanoseconds(seen.since(unseen)),
-        waited_ns: waited_ns(pid)?.saturating_sub(waited),
+        waited_ns: nanoseconds(Turns::of_loop(pid)?.waited.saturating_sub(waited)),
     })
 }
 
@@ -199,13 +199,6 @@ fn pause(number: u32, span: Duration) -> Result<()> {
 /// The kernel otherwise lets a thread sleep 50 µs longer than it asked.
 fn exact_sleep() -> Result<()> {
     set_current_timer_slack(NonZeroU64::new(1)).context("cannot ask for exact sleep")
-}
-
-/// How long the first thread of a process, which is the daemon's loop, has ever waited for a CPU.
-fn waited_ns(pid: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat"))?;
-    let waited = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-    waited.context("the kernel does not tell how long the daemon waits")
 }
 
 fn nanoseconds(time: Duration) -> u64 {

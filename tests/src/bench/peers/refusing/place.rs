@@ -2,17 +2,19 @@
 //!
 //! Invariant: every way has a namespace of its own, so none passes the rules of another.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::arm::Arm;
 use super::call::{Call, Seen, Step};
 use crate::backend::{Backend, Behaviour};
+use crate::bench::peers::guard::PROXY;
 use crate::bench::peers::proxy::Proxy;
+use crate::bench::peers::site::endpoint;
 use crate::clock::{now, remaining};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, NO_BRAKES};
 use crate::netns::NetNs;
 use crate::vitals::processor_time;
 
@@ -58,15 +60,13 @@ impl Place {
                 (Refuser::Kernel, ENDPOINTS[0])
             }
             Arm::Shedder => {
-                let daemon = Daemon::start(&policy(cgroup, ENDPOINTS[0])).context(
-                    "shedder does not start here; `shedder doctor` tells what this node lacks",
-                )?;
+                let daemon = Daemon::start_or_advise(&policy(cgroup, ENDPOINTS[0]), &[])?;
                 daemon.succeed(&["trip", &ENDPOINTS[0].to_string(), "--for", "2h"])?;
                 (Refuser::Shedder(Box::new(daemon)), ENDPOINTS[0])
             }
             Arm::Proxy(product) => {
-                let proxy = Proxy::start(product, &namespace, LISTEN, &ENDPOINTS)?;
-                (Refuser::Proxy(proxy), LISTEN)
+                let proxy = Proxy::start(product, &namespace, PROXY, &ENDPOINTS)?;
+                (Refuser::Proxy(proxy), PROXY)
             }
         };
         Ok(Self { arm, refuser, backends, namespace, target })
@@ -136,7 +136,7 @@ fn policy(cgroup: &str, endpoint: SocketAddr) -> String {
     format!(
         r#"
 [node]
-brakes = {{ trips_per_minute = 1000000, refusals_per_second = 100000000, caller_refused = 1.0, suspect = 1.0 }}
+brakes = {NO_BRAKES}
 [[caller]]
 name = "client"
 cgroups = ["{cgroup}"]
@@ -155,8 +155,3 @@ safety = {{ max_open_percent = 100, lone = "open", false_refusals = 0 }}
 
 /// Two, as a proxy should have.
 const ENDPOINTS: [SocketAddr; 2] = [endpoint(1), endpoint(2)];
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1)), 7200);
-
-const fn endpoint(host: u8) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 1, host)), 7100)
-}

@@ -3,7 +3,6 @@
 //! Invariant: both are the kernel's word: its account of each thread, and the map the daemon renews at
 //! each look.
 
-use std::fs;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use shedder_common::counters::NodeRow;
 use shedder_common::map;
 
-use super::super::deciding::maps::Rows;
+use super::super::maps::Rows;
 use crate::clock::now;
 use crate::interrupt;
 use crate::statistics::figure;
-use crate::vitals::processor_time;
+use crate::vitals::{Turns, processor_time};
 
 /// What was taken over a while.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -64,11 +63,11 @@ pub(super) fn during<T>(pid: u32, work: impl FnOnce() -> Result<T>) -> Result<(E
     thread::scope(|scope| {
         let counting = scope.spawn(|| count_looks(&rows, &is_over));
         let over = Over(&is_over);
-        let (begun, of_loop, of_daemon) = (now(), loop_time(pid)?, processor_time(pid)?);
+        let (begun, of_loop, of_daemon) = (now(), Turns::of_loop(pid)?.ran, processor_time(pid)?);
         let outcome = work()?;
         let (wall, of_loop, of_daemon) = (
             begun.elapsed(),
-            loop_time(pid)?.saturating_sub(of_loop),
+            Turns::of_loop(pid)?.ran.saturating_sub(of_loop),
             processor_time(pid)?.saturating_sub(of_daemon),
         );
         drop(over);
@@ -113,14 +112,6 @@ fn count_looks(rows: &Rows, is_over: &AtomicBool) -> Result<u64> {
         last = said;
     }
     Ok(looks)
-}
-
-/// Of the first thread of a process, which is the daemon's loop.
-fn loop_time(pid: u32) -> Result<Duration> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat"))
-        .context("the kernel does not tell how long the daemon's loop ran")?;
-    let ran = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    ran.map(Duration::from_nanos).context("the kernel does not tell how long the daemon's loop ran")
 }
 
 fn nanoseconds(time: Duration) -> u64 {

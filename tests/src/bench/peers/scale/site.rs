@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use shedder_user::config::{Config, Node};
 
 use super::{Shape, Size};
@@ -78,8 +78,7 @@ impl Site {
 fn start(policy: &str) -> Result<(Daemon, Duration)> {
     interrupt::check()?;
     let begun = now();
-    let daemon = Daemon::start(policy)
-        .context("shedder does not start here; `shedder doctor` tells what this node lacks")?;
+    let daemon = Daemon::start_or_advise(policy, &[])?;
     Ok((daemon, begun.elapsed()))
 }
 
