@@ -61,8 +61,8 @@ impl Product {
         match self {
             Self::EnvoyDefault => "Envoy",
             Self::EnvoyTuned => "Envoy, tuned",
-            Self::HaProxy => "HAProxy, tuned",
-            Self::Nginx => "nginx, tuned",
+            Self::HaProxy => "HAProxy",
+            Self::Nginx => "nginx",
         }
     }
 
