@@ -64,6 +64,7 @@ use crate::engine::{Engine, State};
 use crate::kernel::{Kernel, SlotError};
 use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
+use crate::verdict_row::Siblings;
 use crate::web;
 
 pub use self::confinement::try_confinement;
@@ -102,6 +103,8 @@ struct Daemon {
     kernel: Kernel,
     engine: Engine,
     cells: Cells,
+    /// Where connects that are redirected go.
+    siblings: Siblings,
     guard: Guard,
     handover: Handover,
     endings: Endings,
@@ -310,7 +313,8 @@ impl Daemon {
     /// Publishes what was decided, then tells about it.
     fn settle(&mut self, now: Monotonic) {
         self.engine.handle_timeout(now);
-        publisher::publish(self, now);
+        let touched = self.engine.take_touched();
+        publisher::publish(self, &touched, now);
         while let Some(transition) = self.engine.poll_transition() {
             self.handover.touch(transition.cell);
             if let Some(cell) = self.cells.by_id_mut(transition.cell) {
@@ -327,7 +331,7 @@ impl Daemon {
             self.journal.notice(&self.config, cell, &notice);
         }
         self.hand_on();
-        established::advance(self, now);
+        established::advance(self, &touched, now);
     }
 
     /// Takes what is in the ring, but no more than what leaves time for verdicts to be renewed.

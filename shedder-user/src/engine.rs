@@ -236,6 +236,13 @@ impl Engine {
         self.notices.pop_front()
     }
 
+    /// The breakers for which [`Engine::directive`] or [`Engine::is_healthy`] may say something else than when
+    /// this was last asked: new ones, those that something happened to, and those that change with time. One
+    /// that has been removed meanwhile may be among them.
+    pub fn take_touched(&mut self) -> Vec<CellId> {
+        self.cells.take_touched()
+    }
+
     /// What the kernel is to do for a breaker at `now`.
     pub fn directive(&self, cell: CellId, now: Monotonic) -> Option<Directive> {
         let (standing, breaker) = (self.cells.standing(cell), self.cells.breaker(cell)?);

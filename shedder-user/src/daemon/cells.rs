@@ -36,6 +36,8 @@ pub(super) struct Cells {
     listed: u32,
     /// By the id of the caller: how many of its cells nobody named.
     found: BTreeMap<u32, usize>,
+    /// Whether other cells may have to stand in than before, though no breaker has changed.
+    is_reordered: bool,
 }
 
 /// One caller's view of one endpoint.
@@ -76,6 +78,8 @@ pub(super) struct Cell {
     pub(super) tokens_before: u64,
     /// What the kernel was last told.
     pub(super) published: Option<Verdict>,
+    /// Whether connects to others might be sent here, when this was last asked.
+    pub(super) stands_in: bool,
 }
 
 impl Cell {
@@ -236,6 +240,7 @@ impl Cells {
             tripped: None,
             tokens_before: 0,
             published: None,
+            stands_in: false,
         };
         if let Some((_, row)) = &left {
             cell.go_on(kernel, row, now);
@@ -266,6 +271,7 @@ impl Cells {
         }
         let removed = self.by_slot.get_mut(id.0 as usize).and_then(Option::take);
         self.listed -= u32::from(removed.as_ref().is_some_and(|cell| cell.is_listed));
+        self.is_reordered |= removed.as_ref().is_some_and(|cell| cell.stands_in);
         Ok(removed)
     }
 
@@ -293,8 +299,14 @@ impl Cells {
         config.callers.len() == 1 || free == 0 || found < free
     }
 
+    /// Whether other cells may have to stand in than when this was last asked, though no breaker has changed.
+    pub(super) fn take_reordered(&mut self) -> bool {
+        std::mem::take(&mut self.is_reordered)
+    }
+
     /// Ranks cells anew: those of `named` come in its order, before the others.
     pub(super) fn rank_again(&mut self, config: &Config, named: &[(usize, SocketAddr)]) {
+        self.is_reordered = true;
         let key = |(binding, endpoint): &(usize, SocketAddr)| {
             EndpointKey::new(caller_id(config.bindings[*binding].caller), *endpoint)
         };

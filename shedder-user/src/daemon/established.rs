@@ -53,8 +53,9 @@ pub(super) fn prepare(daemon: &mut Daemon) {
     }
 }
 
-/// Takes in what a round has done, follows the breakers, and lets the next round begin.
-pub(super) fn advance(daemon: &mut Daemon, now: Monotonic) {
+/// Takes in what a round has done, follows the breakers that were touched since the last time, and lets the next
+/// round begin.
+pub(super) fn advance(daemon: &mut Daemon, touched: &[CellId], now: Monotonic) {
     let Daemon { config, engine, cells, guard, endings, journal, .. } = daemon;
     if !endings.is_supported {
         return;
@@ -64,7 +65,9 @@ pub(super) fn advance(daemon: &mut Daemon, now: Monotonic) {
             endings.take(report, cell, config, journal, now);
         }
     }
-    for cell in cells.iter().filter(|cell| cell.policy.established != Established::Keep) {
+    // One whose round was out when it ended has not been touched since.
+    let known: Vec<CellId> = endings.openings.keys().copied().collect();
+    for cell in touched.iter().chain(&known).filter_map(|id| cells.by_id(*id)) {
         endings.follow(cell, engine.directive(cell.id, now), config, journal);
     }
     endings.begin_round(cells, guard, journal, now);

@@ -8,16 +8,44 @@ use shedder_common::verdict::Verdict;
 
 use super::Daemon;
 use super::cells::Cell;
+use crate::engine::{CellId, Engine, ShedAction};
 use crate::verdict_row::{Candidate, Group, Siblings, Tenant, action, row};
 
-/// Brings the kernel's verdicts in line with the engine.
-pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
+/// Brings the kernel's verdicts in line with the engine, which has touched these breakers since the last time.
+pub(super) fn publish(daemon: &mut Daemon, touched: &[CellId], now: Monotonic) {
     daemon.verdicts_until = now.plus(daemon.config.node.verdict_ttl);
     daemon.kernel.keep_verdicts_until(daemon.verdicts_until);
-    let Daemon { config, kernel, engine, cells, jiffies_per_second, handover, .. } = daemon;
-    let siblings = Siblings::find(cells.iter().map(candidate), engine);
-    for (id, cell) in cells.iter_mut() {
-        let Some(directive) = engine.directive(id, now) else { continue };
+    if find_siblings(daemon, touched) {
+        let all: Vec<CellId> = daemon.cells.iter().map(|cell| cell.id).collect();
+        publish_each(daemon, &all, now);
+    } else {
+        publish_each(daemon, touched, now);
+    }
+}
+
+/// Finds out who may stand in for whom where that may have changed; whether it did so.
+fn find_siblings(daemon: &mut Daemon, touched: &[CellId]) -> bool {
+    let Daemon { engine, cells, siblings, .. } = daemon;
+    let mut is_due = cells.take_reordered();
+    for id in touched {
+        if let Some(cell) = cells.by_id_mut(*id) {
+            let stands_in = stands_in(cell, engine);
+            is_due |= std::mem::replace(&mut cell.stands_in, stands_in) != stands_in;
+        }
+    }
+    if is_due {
+        *siblings = Siblings::find(cells.iter().map(candidate), engine);
+    }
+    is_due
+}
+
+fn publish_each(daemon: &mut Daemon, ids: &[CellId], now: Monotonic) {
+    let Daemon { config, kernel, engine, cells, siblings, jiffies_per_second, handover, .. } =
+        daemon;
+    for id in ids.iter().copied() {
+        let (Some(cell), Some(directive)) = (cells.by_id_mut(id), engine.directive(id, now)) else {
+            continue;
+        };
         // The engine has seen the burst and lets the endpoint be: the kernel must not refuse on.
         if directive.burst_limit.is_some_and(|limit| cell.failure_run >= u64::from(limit)) {
             kernel.clear_failure_run(cell.slot);
@@ -56,6 +84,11 @@ pub(super) fn publish(daemon: &mut Daemon, now: Monotonic) {
         cell.published = Some(row);
         handover.touch(id);
     }
+}
+
+/// Whether connects to others may be sent to this one.
+fn stands_in(cell: &Cell, engine: &Engine) -> bool {
+    matches!(cell.policy.shed, ShedAction::Redirect(_)) && engine.is_healthy(cell.id)
 }
 
 fn candidate(cell: &Cell) -> Candidate<'_> {

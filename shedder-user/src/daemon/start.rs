@@ -29,6 +29,7 @@ use crate::clock;
 use crate::config::{Config, Source};
 use crate::engine::{Engine, ShedAction};
 use crate::kernel::{Cgroup2, Kernel, Left, LoadOptions, PinError, Pins, drop_dead_claims};
+use crate::verdict_row::Siblings;
 
 /// How to run, apart from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,7 @@ impl Daemon {
         let mut daemon = Self {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
+            siblings: Siblings::default(),
             guard: Guard::new(cgroup2, pins),
             handover,
             endings: Endings::default(),

@@ -27,7 +27,7 @@ type Outputs = (Vec<Transition>, Vec<Notice>);
 fn play_on(
     mut engine: Engine,
     operations: &[Operation],
-    look: impl FnMut(&Engine, Monotonic),
+    look: impl FnMut(&mut Engine, Monotonic),
 ) -> Outputs {
     play_into(&mut engine, operations, look);
     let transitions = std::iter::from_fn(|| engine.poll_transition()).collect();
@@ -38,7 +38,7 @@ fn play_on(
 fn play_into(
     engine: &mut Engine,
     operations: &[Operation],
-    mut look: impl FnMut(&Engine, Monotonic),
+    mut look: impl FnMut(&mut Engine, Monotonic),
 ) -> Monotonic {
     let mut now = Monotonic::from_nanos(1);
     for operation in operations {
@@ -56,7 +56,7 @@ fn play_into(
     now
 }
 
-fn play(operations: &[Operation], look: impl FnMut(&Engine, Monotonic)) -> Outputs {
+fn play(operations: &[Operation], look: impl FnMut(&mut Engine, Monotonic)) -> Outputs {
     play_on(engine(full_policy(), NodeRules::default()), operations, look)
 }
 
@@ -71,6 +71,20 @@ proptest! {
     fn poll_timeout_is_never_in_the_past_after_handle_timeout(operations in operations()) {
         play(&operations, |engine, now| {
             assert!(engine.poll_timeout().is_none_or(|due| due > now));
+        });
+    }
+
+    /// The daemon publishes no others.
+    #[test]
+    fn what_was_not_touched_stays_as_it_is(operations in operations()) {
+        let mut known = vec![None; CELLS as usize];
+        play(&operations, |engine, now| {
+            let touched = engine.take_touched();
+            for cell in cells() {
+                let told = engine.directive(cell, now).map(|it| (it, engine.is_healthy(cell)));
+                let before = std::mem::replace(&mut known[cell.0 as usize], told);
+                assert!(before == told || touched.contains(&cell), "{before:?} became {told:?}");
+            }
         });
     }
 

@@ -123,6 +123,11 @@ impl Breaker {
         }
     }
 
+    /// Whether [`Breaker::directive`] says something else as time passes, though nothing happens.
+    pub(in crate::engine) const fn changes_with_time(&self) -> bool {
+        matches!(self.stage, Stage::Recovering(_))
+    }
+
     /// What the kernel is to do while the breaker is closed and may open: let everything through
     /// until a burst of failures would open it.
     pub(in crate::engine) fn on_burst(&self, passes: Directive) -> Directive {
