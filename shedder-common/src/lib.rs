@@ -17,6 +17,7 @@ pub mod breaker;
 pub mod caller;
 pub mod counters;
 pub mod decision;
+pub mod dirty;
 pub mod ending;
 pub mod endpoint;
 pub mod errno;
@@ -30,4 +31,4 @@ pub mod verdict;
 
 /// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
 /// meaning of a field does.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;

@@ -30,13 +30,15 @@ pub const BREAKERS: &str = "BREAKERS";
 pub const TAGS: &str = "TAGS";
 /// UDP sockets that were redirected; the layout is the programs' own.
 pub const DETOURS: &str = "DETOURS";
+/// Mappable array of words, of [`crate::dirty`].
+pub const DIRTY: &str = "DIRTY";
 /// Ring of [`crate::event::EventRecord`].
 pub const EVENTS: &str = "EVENTS";
 /// The [`crate::caller::CallerRow`] of each attached cgroup.
 pub const CALLERS: &str = "CALLERS";
 
 /// The maps that outlive a daemon whose programs are to stay.
-pub const KEPT: [&str; 14] = [
+pub const KEPT: [&str; 15] = [
     SLOTS,
     DESTINATIONS,
     VERDICTS,
@@ -46,6 +48,7 @@ pub const KEPT: [&str; 14] = [
     IN_FLIGHT,
     REDIRECTS,
     BREAKERS,
+    DIRTY,
     NODE,
     EVENTS,
     CALLERS,

@@ -31,6 +31,19 @@ pub unsafe fn add_u32(counter: *mut u32, value: u32) {
     }
 }
 
+/// Sets bits that other CPUs set and the daemon clears.
+///
+/// # Safety
+///
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn or(word: *mut u64, bits: u64) {
+    // SAFETY: the caller vouches for the pointer; the instruction touches these eight bytes only.
+    unsafe {
+        asm!("lock *(u64 *)({pointer} + 0) |= {bits}", pointer = in(reg) word, bits = in(reg) bits);
+    }
+}
+
 /// Adds to a counter and returns what it was before.
 ///
 /// # Safety

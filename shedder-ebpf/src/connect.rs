@@ -78,6 +78,7 @@ fn steer(
         debug!(ctx, "connect slot {} word {:x}", slot.slot, word);
     }
     count(counters, decision, word);
+    slot::mark(slot.slot);
     match decision {
         Decision::Allow | Decision::AllowExpired | Decision::Observe(_) => {
             tag(ctx, slot, word, verdict, Extra::None);
@@ -266,6 +267,7 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
             atomic::add(&raw mut (*counters).connects, 1);
             atomic::add(&raw mut (*counters).allowed, 1);
         }
+        slot::mark(target.slot.slot);
         tag(ctx, target.slot, slot::word(verdict), verdict, Extra::Redirected(origin));
     }
 }

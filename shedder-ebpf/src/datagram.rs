@@ -89,6 +89,7 @@ fn steer(
     }
     // SAFETY: a row of the counter array.
     let turn = unsafe { atomic::fetch_add(&raw mut (*counters).datagrams, 1) };
+    slot::mark(slot.slot);
     let mut row = Datagram { row: Row::read(counters), turn };
     let word = slot::word(verdict);
     let decision = decide(word, verdict, caller.cohort, &mut row);

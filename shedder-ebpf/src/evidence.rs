@@ -11,7 +11,7 @@ use shedder_common::verdict::{self, Verdict};
 
 use crate::maps::{COUNTERS, HISTOGRAMS, ROUND_TRIPS, VERDICTS};
 use crate::tag::Tag;
-use crate::{announce, atomic};
+use crate::{announce, atomic, slot};
 
 /// The two rows of a tagged socket's slot.
 pub struct Rows {
@@ -122,6 +122,7 @@ pub fn note_fallback(origin: SlotRef, elapsed_ns: u64) {
     if !is_tenant(origin) {
         return;
     }
+    slot::mark(origin.slot);
     if let Some(counters) = COUNTERS.get_ptr_mut(origin.slot) {
         // SAFETY: a row of the counter array.
         unsafe {

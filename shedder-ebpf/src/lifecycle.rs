@@ -24,7 +24,7 @@ use crate::settings::{is_debug, now_ns, sk_err_offset};
 use crate::tag::{
     ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, NO_ORIGIN, Tag,
 };
-use crate::{atomic, flight, held, syn_count};
+use crate::{atomic, flight, held, slot, syn_count};
 
 #[inline(always)]
 pub fn advance(ctx: &SockOpsContext) {
@@ -125,6 +125,7 @@ fn establish(ctx: &SockOpsContext) {
 fn retransmit(ctx: &SockOpsContext) {
     let Some(tag) = Tag::of(socket(ctx)) else { return };
     let Some(rows) = rows(tag) else { return };
+    slot::mark(tag.slot.slot);
     if tag.phase == ESTABLISHED {
         // The third argument is an error: nothing was sent.
         if ctx.arg(2) == 0 {
@@ -160,6 +161,7 @@ fn note_round_trip(ctx: &SockOpsContext) {
     }
     // SAFETY: the kernel hands over a valid context. The smoothed time is kept in eighths of a µs.
     let smoothed_us = unsafe { (*ctx.ops).srtt_us } >> 3;
+    slot::mark(tag.slot.slot);
     measure_round_trip(tag.slot.slot, u64::from(smoothed_us) * 1000);
 }
 
@@ -252,6 +254,7 @@ fn finish(tag: &mut Tag, end: End, until: u64) {
     flight::end(tag);
     held::end(tag);
     let Some(rows) = rows(tag) else { return };
+    slot::mark(tag.slot.slot);
     if was_established {
         // SAFETY: a row of the counter array.
         unsafe { atomic::add(&raw mut (*rows.counters).ended, 1) };

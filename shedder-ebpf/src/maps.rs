@@ -9,6 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf};
 use shedder_common::breaker::BreakerRow;
 use shedder_common::caller::CallerRow;
 use shedder_common::counters::{NodeRow, SlotCounters};
+use shedder_common::dirty;
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
 use shedder_common::in_flight::InFlightRow;
@@ -62,6 +63,10 @@ pub static REDIRECTS: Array<RedirectTarget> =
 /// The daemon's own notes, kept here so that they are there for the next one.
 #[map]
 pub static BREAKERS: Array<BreakerRow> = Array::with_max_entries(DEFAULT_SLOTS, BPF_F_MMAPABLE);
+
+/// Which slots the daemon is to look at.
+#[map]
+pub static DIRTY: Array<u64> = Array::with_max_entries(dirty::words(DEFAULT_SLOTS), BPF_F_MMAPABLE);
 
 #[map]
 pub static NODE: Array<NodeRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);

@@ -16,7 +16,7 @@ use shedder_common::verdict;
 use crate::evidence::{measure, record, rows};
 use crate::settings::now_ns;
 use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
-use crate::{atomic, flight, held};
+use crate::{atomic, flight, held, slot};
 
 /// A packet on its way out; whether it may go.
 #[inline(always)]
@@ -75,6 +75,7 @@ fn may_connect(tag: &mut Tag) -> bool {
     tag.hold = HOLD_PASSED;
     held::end(tag);
     tag.started_ns = now;
+    slot::mark(tag.slot.slot);
     flight::begin(tag, Kind::Connecting, now);
     true
 }
@@ -98,6 +99,7 @@ fn note_request(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
         return;
     }
     tag.is_waiting = 1;
+    slot::mark(tag.slot.slot);
     if let Some(rows) = rows(tag) {
         tag.turn_epoch = verdict::epoch(rows.verdict.word);
         // SAFETY: a row of the counter array.
@@ -120,7 +122,9 @@ fn note_answer(ctx: &SkBuffContext, tag: &mut Tag, segment: &Segment) {
             tag.turns_to_skip -= 1;
             return;
         }
-    } else if !is_greeting {
+    } else if is_greeting {
+        slot::mark(tag.slot.slot);
+    } else {
         return;
     }
     let Some(rows) = rows(tag) else { return };

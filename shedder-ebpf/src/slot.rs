@@ -4,10 +4,12 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::bpf_get_netns_cookie;
 use aya_ebpf::programs::SockAddrContext;
 use shedder_common::caller::{ASKS_NETWORKS, CallerRow};
+use shedder_common::dirty;
 use shedder_common::endpoint::{EndpointKey, SlotRef};
 use shedder_common::verdict::Verdict;
 
-use crate::maps::{CALLERS, SLOTS};
+use crate::atomic;
+use crate::maps::{CALLERS, DIRTY, SLOTS};
 
 /// The caller this cgroup belongs to; nothing while the daemon has not said.
 #[inline(always)]
@@ -39,6 +41,20 @@ pub fn find(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey) -> 
 pub fn word(verdict: &Verdict) -> u64 {
     // SAFETY: an aligned field of a row that stays mapped.
     unsafe { (&raw const verdict.word).read_volatile() }
+}
+
+/// Something begins at a slot that the daemon is to look at: a connect, a request, a greeting, or the end of a
+/// connection. What follows soon, or while a handshake or request is open, needs no mark of its own: the daemon is
+/// looking already.
+#[inline(always)]
+pub fn mark(slot: u32) {
+    let Some(word) = DIRTY.get_ptr_mut(dirty::word(slot)) else { return };
+    // SAFETY: a word of the array. It is only written when it has to be, because 64 slots share it.
+    unsafe {
+        if word.read_volatile() & dirty::bit(slot) == 0 {
+            atomic::or(word, dirty::bit(slot));
+        }
+    }
 }
 
 /// The cookie of the network namespace the socket is in.

@@ -4,6 +4,7 @@
 //! event of the kernel, an order, a signal) ends in the same place: `settle` publishes what the
 //! engine decided before anyone is told about it.
 
+mod attention;
 mod cells;
 mod confinement;
 mod descriptors;
@@ -47,7 +48,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shedder_common::endpoint::SlotRef;
 use shedder_common::event::Event as KernelEvent;
 use shedder_common::time::Monotonic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,7 +60,7 @@ use crate::api::{self, Control, Refused, SocketFile};
 use crate::clock;
 use crate::config::Config;
 use crate::config::Source;
-use crate::engine::{Engine, State};
+use crate::engine::{CellId, Engine, State};
 use crate::kernel::{Kernel, SlotError};
 use crate::stop::StopSignals;
 use crate::telemetry::Exporter;
@@ -75,6 +75,7 @@ pub(crate) use self::journal::fuzz as fuzz_journal;
 pub use self::privileges::require as require_privileges;
 pub use self::start::{Plan, RunOptions, check};
 
+use self::attention::{Attention, Turns};
 use self::cells::{Cells, Target};
 use self::destinations::Destinations;
 use self::established::Endings;
@@ -103,6 +104,9 @@ struct Daemon {
     kernel: Kernel,
     engine: Engine,
     cells: Cells,
+    attention: Attention,
+    /// Who has been asked last whether it may be forgotten.
+    forgetting: Turns,
     /// Where connects that are redirected go.
     siblings: Siblings,
     guard: Guard,
@@ -269,26 +273,24 @@ impl Daemon {
         tokio::time::Instant::now() + wait.min(FAR_AWAY)
     }
 
-    /// Shows the engine everything that happened since the last look.
+    /// Shows the engine what happened since the last look.
     fn look(&mut self) {
         let now = clock::now();
-        for (id, cell) in self.cells.iter_mut() {
-            if let Some(sample) = sampler::sample(&self.kernel, cell, now) {
-                let state = self.engine.state(id);
-                self.metrics.see(cell, state, &sample);
-                self.taps.see(&self.config, cell, &sample, now);
-                self.engine.observe(id, &sample, now);
-                cell.failure_run = sample.failure_run;
-                if state != Some(State::Closed) {
-                    // Probes and shares may have moved.
-                    self.handover.touch(id);
-                }
+        self.attention.begin(&mut self.kernel);
+        for word in self.attention.words() {
+            for id in self.attention.cells(word) {
+                self.look_at(id, now);
             }
         }
         self.taps.advance(now);
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
+        for word in self.attention.words() {
+            for id in self.attention.cells(word) {
+                self.attention.rest(id, self.cells.by_id(id));
+            }
+        }
         self.journal.look();
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.look(&self.cells);
@@ -297,16 +299,19 @@ impl Daemon {
         self.supervisor.alive(now);
     }
 
-    /// Shows the engine what happened to one cell, which the kernel says is urgent.
-    fn look_at(&mut self, slot: SlotRef) {
-        let now = clock::now();
-        if let Some(cell) = self.cells.by_slot_mut(slot)
-            && let Some(sample) = sampler::sample(&self.kernel, cell, now)
-        {
-            self.metrics.see(cell, self.engine.state(cell.id), &sample);
-            self.taps.see(&self.config, cell, &sample, now);
-            self.engine.observe(cell.id, &sample, now);
-            cell.failure_run = sample.failure_run;
+    /// Shows the engine what happened to one cell.
+    fn look_at(&mut self, id: CellId, now: Monotonic) {
+        let Some(cell) = self.cells.by_id_mut(id) else { return };
+        let Some(sample) = sampler::sample(&self.kernel, cell, now) else { return };
+        let state = self.engine.state(id);
+        self.metrics.see(cell, state, &sample);
+        self.taps.see(&self.config, cell, &sample, now);
+        self.engine.observe(id, &sample, now);
+        cell.failure_run = sample.failure_run;
+        self.attention.wake(id);
+        if state != Some(State::Closed) {
+            // Probes and shares may have moved.
+            self.handover.touch(id);
         }
     }
 
@@ -340,7 +345,11 @@ impl Daemon {
         let mut refused = Vec::new();
         for _ in 0..EVENTS_AT_ONCE {
             match self.kernel.poll_event() {
-                Some(Ok(KernelEvent::FailureRun { slot, .. })) => self.look_at(slot),
+                Some(Ok(KernelEvent::FailureRun { slot, .. })) => {
+                    if let Some(id) = self.cells.by_slot(slot).map(|cell| cell.id) {
+                        self.look_at(id, clock::now());
+                    }
+                }
                 Some(Ok(KernelEvent::Discovered { key, pid })) => self.discover(key, pid),
                 Some(Ok(KernelEvent::Refused(record))) => refused.push(record),
                 Some(Err(error)) => {

@@ -80,6 +80,7 @@ pub struct Kernel {
     redirects: Mapping<RedirectTarget>,
     node: Mapping<NodeRow>,
     breakers: Mapping<BreakerRow>,
+    dirty: Mapping<u64>,
     events: RingBuf<MapData>,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -286,6 +287,16 @@ impl Kernel {
     /// Forgets a slot's run of failures, at the start of a new epoch.
     pub fn clear_failure_run(&mut self, slot: SlotRef) {
         self.counters.store(slot.slot, offset_of!(SlotCounters, failure_run), 0);
+    }
+
+    /// Words of bits for the slots there can be.
+    pub const fn dirty_words(&self) -> u32 {
+        self.dirty.rows()
+    }
+
+    /// The bits of a word, as [`shedder_common::dirty`] has them, which are clear from then on.
+    pub fn take_dirty(&mut self, word: u32) -> u64 {
+        self.dirty.take(word)
     }
 
     /// Everything counted for a slot.

@@ -136,10 +136,6 @@ impl Cells {
         self.by_slot.iter().flatten()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (CellId, &mut Cell)> {
-        self.by_slot.iter_mut().flatten().map(|cell| (cell.id, cell))
-    }
-
     pub(super) fn by_id(&self, id: CellId) -> Option<&Cell> {
         self.by_slot.get(id.0 as usize)?.as_ref()
     }
@@ -151,10 +147,6 @@ impl Cells {
     /// The cell a slot belongs to, if it still does.
     pub(super) fn by_slot(&self, slot: SlotRef) -> Option<&Cell> {
         self.by_id(CellId(slot.slot)).filter(|cell| cell.slot == slot)
-    }
-
-    pub(super) fn by_slot_mut(&mut self, slot: SlotRef) -> Option<&mut Cell> {
-        self.by_id_mut(CellId(slot.slot)).filter(|cell| cell.slot == slot)
     }
 
     /// Adds a cell for `target` under a binding; nothing when the caller has one for it already.

@@ -13,11 +13,15 @@ use super::cells::Cell;
 use crate::engine::{CellId, State, View};
 
 impl Daemon {
-    /// Lets go of what nobody has called for long.
+    /// Lets go of what nobody has called for long, of those whose turn it is.
     pub(super) fn forget_unused(&mut self, now: Monotonic) {
         let patience = self.config.node.forget_after;
+        let (_, slots) = self.kernel.slot_usage();
+        let asked = self.forgetting.take(slots as usize, ASKED_AT_ONCE);
+        let asked = asked.filter_map(|slot| u32::try_from(slot).ok()).map(CellId);
+        let cells = asked.filter_map(|id| self.cells.by_id(id));
         let is_unused = |cell: &&Cell| self.is_unused(cell, patience, now);
-        let unused: Vec<CellId> = self.cells.iter().filter(is_unused).map(|cell| cell.id).collect();
+        let unused: Vec<CellId> = cells.filter(is_unused).map(|cell| cell.id).collect();
         for id in unused {
             self.forget(id, "not called for long", now);
         }
@@ -67,6 +71,9 @@ impl Daemon {
         }
     }
 }
+
+/// Slots: so many take well below a millisecond, and where there are no more all are asked.
+const ASKED_AT_ONCE: usize = 4096;
 
 fn is_at_rest(view: &View) -> bool {
     let state = if view.state == State::Observe { view.would_be } else { view.state };

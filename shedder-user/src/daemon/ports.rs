@@ -57,12 +57,13 @@ pub(super) struct Taken {
     alarm: Alarm,
 }
 
-/// Counts the ports that are taken, asks how many there are where it may matter, and tells.
+/// Counts the ports that are taken where the look went, asks how many there are where it may matter, and tells.
 pub(super) fn advance(daemon: &mut Daemon, now: Monotonic) {
-    let Daemon { config, cells, guard, ports, journal, .. } = daemon;
+    let Daemon { config, cells, guard, ports, journal, attention, .. } = daemon;
     ports.take_found(journal);
     let mut wanted = BTreeSet::new();
-    for (_, cell) in cells.iter_mut() {
+    for id in attention.words().flat_map(|word| attention.cells(word)) {
+        let Some(cell) = cells.by_id_mut(id) else { continue };
         let connections = cell.seen.established.saturating_sub(cell.seen.ended);
         cell.ports.count(connections + cell.ring.connecting(), now);
         let taken = cell.ports.all();
@@ -71,8 +72,9 @@ pub(super) fn advance(daemon: &mut Daemon, now: Monotonic) {
         }
         let whose = (cell.caller, cell.network_cookie());
         let known = ports.known.get(&whose);
-        let is_worth_asking = taken >= WORTH_ASKING || cell.ports.is_pressing();
-        if is_worth_asking && known.is_none_or(|known| now.since(known.asked) >= ASK_AGAIN) {
+        if cell.ports.want_attention()
+            && known.is_none_or(|known| now.since(known.asked) >= ASK_AGAIN)
+        {
             wanted.insert(whose);
         }
         let Some(there) = known.and_then(|known| known.ports) else { continue };
@@ -101,6 +103,11 @@ impl Taken {
 
     pub(super) const fn all(&self) -> u64 {
         self.in_use + self.closed
+    }
+
+    /// Whether they are told, or soon may be.
+    pub(super) const fn want_attention(&self) -> bool {
+        self.is_pressing() || self.all() >= WORTH_ASKING
     }
 
     pub(super) const fn is_pressing(&self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tracing::warn;
 
+use super::attention::{Attention, Turns};
 use super::cells::Cells;
 use super::destinations::Destinations;
 use super::established::Endings;
@@ -113,6 +114,8 @@ impl Daemon {
         let mut daemon = Self {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
+            attention: Attention::default(),
+            forgetting: Turns::default(),
             siblings: Siblings::default(),
             guard: Guard::new(cgroup2, pins),
             handover,

@@ -11,6 +11,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use rustix::io::Errno;
 use shedder_common::caller::CallerRow;
+use shedder_common::dirty;
 use shedder_common::histogram::HISTOGRAM_KINDS;
 use shedder_common::map;
 
@@ -35,7 +36,7 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// The maps whose size is chosen, and their rows.
-    pub(super) const fn rows(&self) -> [(&'static str, u32); 8] {
+    pub(super) const fn rows(&self) -> [(&'static str, u32); 9] {
         [
             (map::SLOTS, self.slots),
             (map::VERDICTS, self.slots),
@@ -43,6 +44,7 @@ impl LoadOptions {
             (map::REDIRECTS, self.slots),
             (map::IN_FLIGHT, self.slots),
             (map::BREAKERS, self.slots),
+            (map::DIRTY, dirty::words(self.slots)),
             (map::ROUND_TRIPS, self.round_trip_rows()),
             (map::HISTOGRAMS, self.slots * HISTOGRAM_KINDS),
         ]
@@ -195,6 +197,7 @@ fn assemble(
         redirects: mapping(&mut ebpf, map::REDIRECTS, options.slots)?,
         node: mapping(&mut ebpf, map::NODE, 1)?,
         breakers: mapping(&mut ebpf, map::BREAKERS, options.slots)?,
+        dirty: mapping(&mut ebpf, map::DIRTY, dirty::words(options.slots))?,
         events,
         logs,
         programs: Programs { features, callers, ebpf },

@@ -92,3 +92,12 @@ impl<T: Pod> Mapping<T> {
         self.memory.as_mut_ptr().cast::<T>().wrapping_add(row as usize)
     }
 }
+
+impl Mapping<u64> {
+    /// A row as it is now, which is zero from then on. Most are zero already and are only read.
+    pub(super) fn take(&mut self, row: u32) -> u64 {
+        // SAFETY: an aligned word inside the mapping, shared with the kernel.
+        let word = unsafe { AtomicU64::from_ptr(self.at(row)) };
+        if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
+    }
+}

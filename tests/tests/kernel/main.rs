@@ -14,6 +14,7 @@ mod control;
 mod dashboard;
 mod death;
 mod decision;
+mod dirty;
 mod docs;
 mod dying;
 mod endings;
