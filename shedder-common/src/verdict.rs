@@ -14,8 +14,9 @@
 //!   sees the new word sees what belongs to it. Elsewhere it may for some nanoseconds see a field of the row before.
 //! * *A field too old or too new decides nothing wrongly.* A program with the old word may see fields of the new one
 //!   anywhere. Limits are absolute: `token_limit` counts from when the slot was made, so an old one grants
-//!   less and a new one what will be granted anyway; a `burst_limit` or `hold_jiffies` of zero lets through. The others
-//!   say what is measured, not what is decided.
+//!   less and a new one what will be granted anyway. A `burst_limit` or `hold_jiffies` of zero lets through, so the daemon
+//!   leaves them be where the new word has no use for them: a breaker that opens would let through the
+//!   connects that are just held back by the burst. The others say what is measured, not what is decided.
 //!
 //! The tests `torn::*` of the kernel tests try it: a daemon that turns a row over as fast as it can, read by
 //! the memory, by a program that does nothing else, and by real connects.

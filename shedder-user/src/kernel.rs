@@ -260,22 +260,27 @@ impl Kernel {
 
     /// Publishes a verdict: a few memory stores, in force with the next connect.
     ///
-    /// The word comes last: a program that sees it sees everything that belongs to it.
+    /// The word comes last: a program that sees it sees everything that belongs to it. What does not belong to it
+    /// stays as it was, because a program may just be acting on the word before.
     pub fn publish(&mut self, slot: SlotRef, verdict: &Verdict) {
         let (row, map) = (slot.slot, &mut self.verdicts);
         map.store(row, offset_of!(Verdict, token_limit), verdict.token_limit);
         map.store(row, offset_of!(Verdict, caller_timeout_ns), verdict.caller_timeout_ns);
         map.store(row, offset_of!(Verdict, slow_ns), verdict.slow_ns);
         map.store_u32(row, offset_of!(Verdict, failure_run_limit), verdict.failure_run_limit);
-        map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
-        map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
-        let jitter = offset_of!(Verdict, hold_jitter_jiffies);
-        map.store_u32(row, jitter, verdict.hold_jitter_jiffies);
+        if verdict.hold_jiffies != 0 {
+            map.store_u32(row, offset_of!(Verdict, hold_jiffies), verdict.hold_jiffies);
+            map.store_u32(row, offset_of!(Verdict, hold_slack_ns), verdict.hold_slack_ns);
+            let jitter = offset_of!(Verdict, hold_jitter_jiffies);
+            map.store_u32(row, jitter, verdict.hold_jitter_jiffies);
+        }
         map.store_u16(row, offset_of!(Verdict, turns_to_skip), verdict.turns_to_skip);
         map.store_u16(row, offset_of!(Verdict, measure), verdict.measure);
         map.store_u16(row, offset_of!(Verdict, datagrams), verdict.datagrams);
         map.store_u16(row, offset_of!(Verdict, protocol), verdict.protocol);
-        map.store_u32(row, offset_of!(Verdict, burst_limit), verdict.burst_limit);
+        if verdict.burst_limit != 0 {
+            map.store_u32(row, offset_of!(Verdict, burst_limit), verdict.burst_limit);
+        }
         map.store(row, offset_of!(Verdict, word), verdict.word);
     }
 

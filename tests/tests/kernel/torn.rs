@@ -24,11 +24,12 @@ use shedder_common::errno::Errno;
 use shedder_common::event::{Event, RefusalRecord};
 use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_tests::caller::ConnectOptions;
+use shedder_tests::cgroup::Cgroup;
 use shedder_user::clock::now;
-use shedder_user::kernel::{Cgroup2, Kernel, LoadOptions, Needs};
+use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions, Needs};
 
 use self::program::Program;
-use crate::scene::caller;
+use crate::scene::{LOCALHOST, caller, wait_for};
 
 /// What a reader saw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +45,7 @@ fn whoever_reads_the_memory_sees_one_verdict_or_the_other() {
     let (kernel, slot) = kernel();
     let memory = memory(&map());
     let mut seen = Seen::default();
-    while_turned_over(kernel, slot, BITS, || {
+    while_turned_over(kernel, slot, rows(slot, BITS), || {
         while !seen.is_enough() {
             for _ in 0..READS_AT_ONCE {
                 let row =
@@ -63,7 +64,7 @@ fn a_program_in_the_kernel_sees_one_verdict_or_the_other() {
     let (kernel, slot) = kernel();
     let program = Program::load(&map(), slot.slot, BITS).expect("root may load it");
     let mut seen = Seen::default();
-    while_turned_over(kernel, slot, BITS, || {
+    while_turned_over(kernel, slot, rows(slot, BITS), || {
         while !seen.is_enough() {
             program.run(READS_AT_ONCE).expect("it runs");
             seen = program.seen();
@@ -76,22 +77,16 @@ fn a_program_in_the_kernel_sees_one_verdict_or_the_other() {
 #[test]
 fn a_connect_is_refused_by_one_verdict_or_the_other() {
     let (mut caller, cgroup) = caller("torn");
-    let (mut kernel, _) = kernel();
-    let hierarchy = Cgroup2::find().expect("there is one");
-    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
-    let whose = CallerRow { id: CALLER, asks: 0, cohort: 0 };
-    let _attachment = kernel.attach(guarded, whose, NEEDS, None).expect("root may attach them");
-    let endpoint = SocketAddr::from(([127, 0, 0, 1], 1));
-    let slot = kernel.add_slot(EndpointKey::new(CALLER, endpoint), now()).expect("one is free");
+    let (mut kernel, _attachment, slot) = guard(&cgroup);
     let words = DENIALS.map(|(errno, epoch)| denial(errno, epoch).pack());
     kernel
         .publish(slot, &Verdict { word: words[0], generation: slot.generation, ..Verdict::CLEAR });
 
     let mut seen = Seen::default();
     let options = ConnectOptions::default();
-    let told = while_turned_over(kernel, slot, words, || {
+    let told = while_turned_over(kernel, slot, rows(slot, words), || {
         while seen.known.into_iter().min() < Some(CONNECTS) && seen.torn == 0 {
-            let attempt = caller.connect(endpoint, &options).expect("the caller lives");
+            let attempt = caller.connect(NOBODY, &options).expect("the caller lives");
             let code = attempt.returned.map(|returned| returned.code);
             let which = DENIALS.iter().position(|(errno, _)| code == Some(i32::from(*errno as u8)));
             match which {
@@ -109,20 +104,43 @@ fn a_connect_is_refused_by_one_verdict_or_the_other() {
     }
 }
 
+/// A breaker opens for the burst that already holds connects back: they go on being held back. The verdict that
+/// follows has no limit for bursts, and whoever still acts on the one before must not find that.
+#[test]
+fn a_connect_is_refused_by_the_burst_or_by_the_verdict_that_follows() {
+    let (mut caller, cgroup) = caller("torn-burst");
+    let (mut kernel, _attachment, slot) = guard(&cgroup);
+    kernel.publish(slot, &Verdict { generation: slot.generation, ..Verdict::CLEAR });
+    let options = ConnectOptions::default();
+    let attempt = caller.connect(NOBODY, &options).expect("the caller lives");
+    assert_eq!(attempt.returned.map(|it| it.code), Some(libc::ECONNREFUSED));
+    wait_for("the failure", || kernel.counters(slot).failure_run == 1);
+
+    let [burst, open] = DENIALS.map(|(_, epoch)| denial(Errno::HostUnreachable, epoch));
+    let mut rows = rows(slot, [VerdictWord { on_burst: true, ..burst }.pack(), open.pack()]);
+    rows[0].burst_limit = 1;
+    kernel.publish(slot, &rows[0]);
+    let mut seen = 0;
+    while_turned_over(kernel, slot, rows, || {
+        for _ in 0..50 * CONNECTS {
+            let attempt = caller.connect(NOBODY, &options).expect("the caller lives");
+            seen += u64::from(attempt.returned.map(|it| it.code) == Some(libc::EHOSTUNREACH));
+        }
+    });
+    assert_eq!(seen, 50 * CONNECTS, "some slipped through");
+}
+
 /// Has `read` read while a thread turns the verdict over; the refusals told meanwhile.
 fn while_turned_over(
     mut kernel: Kernel,
     slot: SlotRef,
-    words: [u64; 2],
+    rows: [Verdict; 2],
     read: impl FnOnce(),
 ) -> Vec<RefusalRecord> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let turning = scope.spawn(|| {
             let mut told = Vec::new();
-            let rows =
-                words.map(|word| Verdict { word, generation: slot.generation, ..Verdict::CLEAR });
-            kernel.keep_verdicts_until(now().plus(Duration::from_hours(1)));
             while !is_over.load(Ordering::Relaxed) {
                 for row in &rows {
                     kernel.publish(slot, row);
@@ -174,7 +192,19 @@ fn kernel() -> (Kernel, SlotRef) {
     let key = EndpointKey::new(CALLER, SocketAddr::from(([10, 0, 0, 1], 80)));
     let slot = kernel.add_slot(key, now()).expect("one is free");
     kernel.publish(slot, &Verdict { word: BITS[0], ..Verdict::CLEAR });
+    kernel.keep_verdicts_until(now().plus(Duration::from_hours(1)));
     (kernel, slot)
+}
+
+/// As [`kernel`], with the programs on a cgroup; the slot is that of [`NOBODY`].
+fn guard(cgroup: &Cgroup) -> (Kernel, Attachment, SlotRef) {
+    let (mut kernel, _) = kernel();
+    let hierarchy = Cgroup2::find().expect("there is one");
+    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
+    let whose = CallerRow { id: CALLER, asks: 0, cohort: 0 };
+    let attachment = kernel.attach(guarded, whose, NEEDS, None).expect("root may attach them");
+    let slot = kernel.add_slot(EndpointKey::new(CALLER, NOBODY), now()).expect("one is free");
+    (kernel, attachment, slot)
 }
 
 /// The kernel's array of verdicts. Nothing but its length tells it from those of other tests.
@@ -197,6 +227,11 @@ fn slots() -> u32 {
     1000 + process::id() % 500 + number * 500
 }
 
+/// Rows of nothing but a word.
+fn rows(slot: SlotRef, words: [u64; 2]) -> [Verdict; 2] {
+    words.map(|word| Verdict { word, generation: slot.generation, ..Verdict::CLEAR })
+}
+
 fn denial(errno: Errno, epoch: u16) -> VerdictWord {
     VerdictWord { action: Action::Deny(errno), enforce_percent: 100, ..VerdictWord::allow(epoch) }
 }
@@ -210,5 +245,7 @@ const READS: u64 = 2_000_000;
 const READS_AT_ONCE: u64 = 100_000;
 /// Connects that meet each verdict.
 const CONNECTS: u64 = 100;
+/// Nobody listens there.
+const NOBODY: SocketAddr = SocketAddr::new(LOCALHOST, 1);
 const CALLER: u32 = 1;
 const NEEDS: Needs = Needs { packets: false, peer_names: false, datagrams: false };
