@@ -186,7 +186,7 @@ impl Engine {
         let peers = self.peers(cell, place, now);
         let observes =
             self.cells.breaker(cell).is_some_and(|breaker| breaker.state() == State::Observe);
-        self.safety.observe(place, &sample.counts, !observes, now);
+        self.safety.observe(cell, place, &sample.counts, !observes, now);
         self.change(cell, now, |breaker| breaker.observe(sample, peers.as_ref(), now));
     }
 

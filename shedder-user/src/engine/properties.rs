@@ -74,6 +74,19 @@ proptest! {
         });
     }
 
+    /// What is reckoned over those in use is reckoned over all of them.
+    #[test]
+    fn none_that_is_in_use_is_missed(operations in operations()) {
+        play(&operations, |engine, now| {
+            for cell in cells() {
+                let place = engine.place(cell).expect("it exists");
+                let breaker = engine.cells.breaker(cell).expect("it exists");
+                let counts = engine.safety.counts_as_used(cell, place, &engine.cells);
+                assert!(counts || !breaker.is_in_use(Duration::from_mins(1), now));
+            }
+        });
+    }
+
     /// The daemon publishes no others.
     #[test]
     fn what_was_not_touched_stays_as_it_is(operations in operations()) {

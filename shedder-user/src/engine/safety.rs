@@ -20,6 +20,7 @@ use super::tally::Tally;
 use super::transition::{Restraint, Scope};
 
 mod brakes;
+mod group;
 mod node_rules;
 mod openings;
 mod services;
@@ -28,6 +29,7 @@ mod suspicion;
 pub use self::node_rules::NodeRules;
 
 use self::brakes::Usage;
+use self::group::Group;
 use self::openings::allowed_open;
 use self::services::Services;
 
@@ -60,23 +62,6 @@ pub(super) struct Safety {
     changed: Vec<(u32, u32)>,
 }
 
-/// The endpoints of one service, for one caller.
-#[derive(Debug)]
-struct Group {
-    cells: Vec<CellId>,
-    /// Connects of the caller to it, and how many of them were refused wrongly.
-    ledger: Tally,
-    /// Trips, and zero: those that the first probes refuted.
-    refuted: Tally,
-    /// What its endpoints have in common, as reckoned at the last look.
-    peers: Option<(Monotonic, Peers)>,
-    is_panicking: bool,
-    is_suspended: bool,
-    /// Whether one more of them may open, and until when that is known.
-    lets_open: bool,
-    reckon_at: Option<Monotonic>,
-}
-
 /// What holds for every breaker of a group.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Standing {
@@ -85,12 +70,6 @@ pub(super) struct Standing {
     /// A breaker that wished to open now would be let, as last reckoned: it may be more careful than
     /// [`Safety::rule`], never less.
     pub(super) lets_open: bool,
-}
-
-impl Group {
-    const fn standing(&self) -> Standing {
-        Standing { is_panicking: self.is_panicking, lets_open: self.lets_open }
-    }
 }
 
 /// What may be done about a wish to open.
@@ -120,26 +99,14 @@ impl Safety {
     }
 
     pub(super) fn insert(&mut self, cell: CellId, place: Place) {
-        let group = self.groups.entry((place.caller, place.service)).or_insert_with(|| Group {
-            cells: Vec::new(),
-            ledger: Tally::new(LEDGER),
-            refuted: Tally::new(LEDGER),
-            peers: None,
-            is_panicking: false,
-            is_suspended: false,
-            lets_open: false,
-            reckon_at: None,
-        });
-        group.cells.push(cell);
-        group.reckon_at = None;
+        self.groups.entry((place.caller, place.service)).or_insert_with(Group::new).insert(cell);
         self.endpoints.entry(place.endpoint).or_default().push(cell);
         self.services.insert(place.service);
     }
 
     pub(super) fn remove(&mut self, cell: CellId, place: Place) {
         if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
-            group.cells.retain(|other| *other != cell);
-            group.reckon_at = None;
+            group.remove(cell);
         }
         if let Some(cells) = self.endpoints.get_mut(&place.endpoint) {
             cells.retain(|other| *other != cell);
@@ -171,6 +138,13 @@ impl Safety {
     /// The cells of one caller and service.
     pub(super) fn group(&self, place: Place) -> &[CellId] {
         self.groups.get(&(place.caller, place.service)).map_or(&[], |group| &group.cells)
+    }
+
+    /// Whether a breaker is among those that may be in use.
+    #[cfg(test)]
+    pub(super) fn counts_as_used(&self, cell: CellId, place: Place, all: &Cells) -> bool {
+        let group = self.groups.get(&(place.caller, place.service));
+        group.is_some_and(|group| group.used(all).any(|(other, _)| other == cell))
     }
 
     /// What the endpoints of one caller and service have in common, reckoned once for each look.
@@ -214,6 +188,7 @@ impl Safety {
     /// Takes note of what a breaker saw. `enforces` says whether what was shed was refused.
     pub(super) fn observe(
         &mut self,
+        cell: CellId,
         place: Place,
         counts: &Counts,
         enforces: bool,
@@ -221,6 +196,12 @@ impl Safety {
     ) {
         if counts.attempts() > 0 {
             self.is_stirred |= self.services.note_traffic(place.service, now);
+        }
+        let group = self.groups.get_mut(&(place.caller, place.service));
+        if let Some(group) = group
+            && (counts.connects > 0 || counts.attempts() > 0)
+        {
+            group.use_it(cell);
         }
         if counts.connects == 0 && counts.shed == 0 {
             return;
@@ -330,9 +311,9 @@ impl Safety {
         if percent.is_none() && !group.is_panicking {
             return None;
         }
-        let breakers = || group.cells.iter().filter_map(|cell| all.breaker(*cell));
-        let active = breakers().filter(|other| other.is_in_use(MINUTE, now)).count();
-        let failing = breakers().filter(|other| is_failing(other)).count();
+        let breakers = group.used(all).map(|(_, breaker)| breaker);
+        let active = breakers.clone().filter(|other| other.is_in_use(MINUTE, now)).count();
+        let failing = breakers.filter(|other| is_failing(other)).count();
         let is_panicking = percent
             .is_some_and(|percent| active > 0 && failing * 100 >= active * usize::from(percent));
         if is_panicking == group.is_panicking {
@@ -387,13 +368,14 @@ impl Safety {
         now: Monotonic,
     ) -> Result<Option<CellId>, Restraint> {
         let rule = &breaker.policy().safety;
-        let others = || self.group(place).iter().copied().filter(|other| *other != cell);
-        // A redirect uses every endpoint there is.
-        let redirects = matches!(breaker.policy().shed, ShedAction::Redirect(_));
-        let in_use = others()
-            .filter_map(|other| all.breaker(other))
-            .filter(|other| redirects || other.is_in_use(MINUTE, now))
-            .count();
+        let Some(group) = self.groups.get(&(place.caller, place.service)) else { return Ok(None) };
+        let others = group.used(all).filter(|(other, _)| *other != cell);
+        let in_use = if matches!(breaker.policy().shed, ShedAction::Redirect(_)) {
+            // A redirect uses every endpoint there is.
+            group.cells.len().saturating_sub(1)
+        } else {
+            others.clone().filter(|(_, other)| other.is_in_use(MINUTE, now)).count()
+        };
         if in_use == 0 {
             return match rule.lone {
                 Lone::Open => Ok(None),
@@ -401,18 +383,15 @@ impl Safety {
             };
         }
         let active = in_use + 1;
-        let is_open = |other: &CellId| {
-            all.breaker(*other).is_some_and(|breaker| {
-                matches!(breaker.stage_state(), State::Open | State::HalfOpen)
-            })
+        let is_open = |(_, other): &(CellId, &Breaker)| {
+            matches!(other.stage_state(), State::Open | State::HalfOpen)
         };
-        let open = others().filter(is_open).count();
+        let open = others.clone().filter(is_open).count();
         let allowed = allowed_open(active, rule);
         if open < allowed {
             return Ok(None);
         }
-        let mildest = others()
-            .filter_map(|other| all.breaker(other).map(|breaker| (other, breaker)))
+        let mildest = others
             .filter(|(_, breaker)| breaker.stage_state() == State::Open)
             .min_by(|(_, a), (_, b)| a.severity().total_cmp(&b.severity()));
         if let Some((other, mildest)) = mildest

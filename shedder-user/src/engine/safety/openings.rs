@@ -17,6 +17,7 @@ impl Safety {
     pub(in crate::engine) fn expect_change(&mut self, cell: CellId, all: &Cells) {
         let Some(place) = all.place(cell) else { return };
         if let Some(group) = self.groups.get_mut(&(place.caller, place.service)) {
+            group.use_it(cell);
             group.reckon_at = None;
         }
     }
@@ -39,6 +40,7 @@ impl Safety {
                     && !self.would_suspect(caller, service, *bad, *at)
             });
             if let Some(group) = self.groups.get_mut(&(caller, service)) {
+                group.forget_unused(all, now);
                 let lets_open = node_lets && group.may_open_one_more(all, moments);
                 if lets_open != group.lets_open {
                     group.lets_open = lets_open;
@@ -54,14 +56,21 @@ impl Group {
     /// As [`Safety::restrain`], for whichever of them it is, and for as many of them as may be in use
     /// at one of the moments or in between. All of them have one policy.
     fn may_open_one_more(&self, all: &Cells, moments: [Monotonic; 2]) -> bool {
-        let breakers = || self.cells.iter().filter_map(|cell| all.breaker(*cell));
-        let Some(first) = breakers().next() else { return false };
+        let Some(first) = self.cells.first().and_then(|cell| all.breaker(*cell)) else {
+            return false;
+        };
         let rule = &first.policy().safety;
         let redirects = matches!(first.policy().shed, ShedAction::Redirect(_));
+        let breakers = self.used(all).map(|(_, breaker)| breaker);
         let is_open =
             |breaker: &&Breaker| matches!(breaker.stage_state(), State::Open | State::HalfOpen);
-        let open = breakers().filter(is_open).count();
-        let in_use = |now| breakers().filter(|it| redirects || it.is_in_use(MINUTE, now)).count();
+        let open = breakers.clone().filter(is_open).count();
+        let in_use = |now| {
+            if redirects {
+                return self.cells.len();
+            }
+            breakers.clone().filter(|it| it.is_in_use(MINUTE, now)).count()
+        };
         let [now, soon] = moments.map(in_use);
         // One that is not in use yet may be the one, or come into use beside it.
         let (least, most) = (soon.min(now).max(1), (now + 1).min(self.cells.len()));
