@@ -371,10 +371,10 @@ impl Daemon {
     }
 
     fn rescan(&mut self) {
-        for change in self.guard.rescan(&mut self.kernel, &self.config) {
+        let now = clock::now();
+        for change in self.guard.rescan(&mut self.kernel, &self.config, now) {
             self.journal.guard(&self.config, &change);
         }
-        let now = clock::now();
         self.forget_unused(now);
         self.drop_left(now);
         self.listen_again(now);

@@ -40,7 +40,9 @@ use tokio::io::unix::AsyncFd;
 
 pub use self::attachment::{AttachError, Attachment};
 pub use self::btf::BtfError;
-pub use self::cgroup2::{CLAIMS, Cgroup2, Cgroup2Error, GuardedCgroup, drop_dead_claims};
+pub use self::cgroup2::{
+    CLAIMS, Cgroup2, Cgroup2Error, GuardedCgroup, drop_dead_claims, is_pattern,
+};
 pub use self::foreign::{Company, ProgramHere, company};
 pub use self::hook::Needs;
 pub use self::layout::LayoutError;

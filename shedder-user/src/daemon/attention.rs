@@ -84,9 +84,9 @@ impl Turns {
     }
 }
 
-/// Whether something is shown of a cell that changes with time.
+/// Whether something goes on there that tells of itself by time alone.
 fn is_busy(cell: &Cell) -> bool {
-    cell.ring.is_busy() || cell.rate.per_second > 0.0 || cell.ports.want_attention()
+    cell.ring.is_busy() || cell.ports.want_attention()
 }
 
 fn cells(word: u32, mut bits: u64) -> impl Iterator<Item = CellId> + use<> {
@@ -97,8 +97,8 @@ fn cells(word: u32, mut bits: u64) -> impl Iterator<Item = CellId> + use<> {
     })
 }
 
-/// A second of looks, by default: what is counted behind a bit that was cleared a moment before is seen all the same.
-const PATIENCE: u8 = 10;
+/// One look more than the bit asks for: what is counted behind a bit that was cleared a moment before is seen by it.
+const PATIENCE: u8 = 2;
 /// 1,024 slots: with as many or fewer, every look goes everywhere.
 const WORDS_IN_TURN: usize = 16;
 

@@ -28,9 +28,13 @@ impl Daemon {
     }
 
     fn is_unused(&self, cell: &Cell, patience: Duration, now: Monotonic) -> bool {
-        !cell.is_named
-            && now.since(cell.used) >= patience
-            && self.kernel.in_flight(cell.slot) == InFlightRow::CLEAR
+        let unused_for = now.since(cell.used);
+        if cell.is_named || unused_for < patience {
+            return false;
+        }
+        let is_held = cell.seen.established != cell.seen.ended
+            || self.kernel.in_flight(cell.slot) != InFlightRow::CLEAR;
+        (!is_held || unused_for >= patience.saturating_mul(HELD))
             && !self.endings.is_busy(cell.id)
             && self.engine.view(cell.id, now).is_none_or(|view| is_at_rest(&view))
     }
@@ -72,6 +76,9 @@ impl Daemon {
     }
 }
 
+/// A connection that is open keeps its endpoint so many times as long, and not for ever: where a cgroup ended before
+/// its connections did, nobody is left to tell of their end.
+const HELD: u32 = 12;
 /// Slots: so many take well below a millisecond, and where there are no more all are asked.
 const ASKED_AT_ONCE: usize = 4096;
 

@@ -2,6 +2,7 @@
 
 mod cohort;
 mod following;
+mod leaving;
 mod place;
 mod quiet;
 
@@ -11,12 +12,14 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use shedder_common::caller::{ASKS_NETWORKS, ASKS_QUIET, ASKS_UDP, CallerRow, is_reached};
+use shedder_common::time::Monotonic;
 
+use self::leaving::Leaving;
 use self::place::{Place, place};
 use super::cells::caller_id;
 use crate::config::Config;
 use crate::engine::ShedAction;
-use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, PinError, Pins};
+use crate::kernel::{Attachment, Cgroup2, Kernel, Needs, PinError, Pins, is_pattern};
 
 /// The guarded cgroups.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(super) struct Guard {
     node: String,
     /// By path.
     attached: BTreeMap<String, Guarded>,
+    leaving: Leaving,
     /// Paths that could not be attached, so that each is complained about once.
     refused: BTreeMap<String, String>,
     /// Callers that have no room for further endpoints, so that the kernel does not tell of them.
@@ -76,7 +80,7 @@ impl Guard {
     pub(super) fn new(cgroup2: Cgroup2, pins: Option<Pins>) -> Self {
         let node = cohort::node();
         let (attached, refused, quiet) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { cgroup2, pins, node, attached, refused, quiet }
+        Self { cgroup2, pins, node, attached, leaving: Leaving::default(), refused, quiet }
     }
 
     /// Where cgroups are.
@@ -196,8 +200,13 @@ impl Guard {
     }
 
     /// Looks the patterns up again.
-    pub(super) fn rescan(&mut self, kernel: &mut Kernel, config: &Config) -> Vec<Change> {
-        let mut changes = self.drop_removed();
+    pub(super) fn rescan(
+        &mut self,
+        kernel: &mut Kernel,
+        config: &Config,
+        now: Monotonic,
+    ) -> Vec<Change> {
+        let mut changes = self.drop_removed(now);
         'callers: for (caller, configured) in config.callers.iter().enumerate() {
             let mut attached = 0;
             for pattern in &configured.cgroups {
@@ -219,18 +228,21 @@ impl Guard {
         changes
     }
 
-    /// Lets go of cgroups that no longer exist; the kernel has detached their programs already.
-    fn drop_removed(&mut self) -> Vec<Change> {
-        let Self { cgroup2, pins, attached, refused, .. } = self;
+    /// Lets go of cgroups that no longer exist, and of their programs a little later.
+    fn drop_removed(&mut self, now: Monotonic) -> Vec<Change> {
+        let Self { cgroup2, pins, attached, leaving, refused, .. } = self;
         let gone = attached
             .extract_if(.., |path, guarded| !cgroup2.exists(path, guarded.attachment.cgroup().id));
         let changes = gone.map(|(path, Guarded { attachment, caller, .. })| {
-            if let Some(pins) = pins {
-                pins.forget(attachment.cgroup().id);
-            }
+            leaving.add(attachment, now);
             Change::Detached { path, caller }
         });
         let changes = changes.collect();
+        while let Some(attachment) = leaving.take_due(now) {
+            if let Some(pins) = pins {
+                pins.forget(attachment.cgroup().id);
+            }
+        }
         refused.retain(|path, _| cgroup2.mount().join(path.trim_start_matches('/')).is_dir());
         changes
     }
@@ -310,11 +322,6 @@ fn needs(config: &Config, caller: usize) -> Needs {
         peer_names: policies().any(|policy| matches!(policy.shed, ShedAction::Redirect(_))),
         datagrams: bindings().any(|binding| config.services[binding.service].udp),
     }
-}
-
-/// Whether what it names may come and go.
-fn is_pattern(cgroups: &str) -> bool {
-    cgroups.contains(['*', '?', '['])
 }
 
 /// For each caller so few that verdicts are renewed in between, however many cgroups somebody makes.

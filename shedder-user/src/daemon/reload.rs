@@ -132,7 +132,7 @@ impl Daemon {
         self.journal.reloaded(&reloaded, by.clone());
         self.apply_node(jiffies_per_second, watched);
         self.apply_policies(&fates, now);
-        let followed = self.guard.follow(&mut self.kernel, &self.config, &wanted);
+        let followed = self.guard.follow(&mut self.kernel, &self.config, &wanted, now);
         for change in attached.iter().chain(&followed) {
             self.journal.guard(&self.config, change);
         }

@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 /// What happened to a cell since its last sample; nothing when nothing did.
 pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option<Sample> {
     let counters = kernel.counters(cell.slot);
-    if counters.connects != cell.seen.connects || counters.established != counters.ended {
+    if counters != cell.seen {
         cell.used = now;
     }
     cell.rate.update(counters.connects, now);

@@ -89,11 +89,17 @@ impl Cgroup2 {
     /// root never matches: its programs would run for every socket of the node.
     pub fn matching(&self, pattern: &str) -> Result<Vec<String>, Cgroup2Error> {
         let relative = pattern.trim_start_matches('/');
-        let full = format!("{}/{relative}", glob::Pattern::escape(&self.mount.to_string_lossy()));
-        let paths = glob::glob(&full)
-            .map_err(|source| Cgroup2Error::Pattern { pattern: pattern.to_owned(), source })?;
+        let paths = if is_pattern(pattern) {
+            let mount = glob::Pattern::escape(&self.mount.to_string_lossy());
+            let paths = glob::glob(&format!("{mount}/{relative}"))
+                .map_err(|source| Cgroup2Error::Pattern { pattern: pattern.to_owned(), source })?;
+            paths.filter_map(Result::ok).collect()
+        } else {
+            // What has one name is not searched for: of a thousand callers each would be, twice a second.
+            vec![self.mount.join(relative)]
+        };
         let mut names: Vec<String> = paths
-            .filter_map(Result::ok)
+            .into_iter()
             .filter(|path| path.is_dir())
             .filter_map(|path| Some(path.strip_prefix(&self.mount).ok()?.to_str()?.to_owned()))
             .filter(|name| !name.is_empty())
@@ -154,6 +160,11 @@ impl Claim {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether what it names may come and go, and be many.
+pub fn is_pattern(cgroups: &str) -> bool {
+    cgroups.contains(['*', '?', '['])
 }
 
 /// What came of locking the file of a claim.

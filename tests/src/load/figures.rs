@@ -24,6 +24,8 @@ pub(super) struct Figures {
     pub(super) pins: [usize; 2],
     /// By map.
     pub(super) map_entries: [BTreeMap<String, usize>; 2],
+    /// Breakers there were not before the load.
+    pub(super) left: Vec<String>,
     /// What the daemon counted of things that went wrong with it.
     pub(super) events_lost: u64,
     pub(super) untagged: u64,

@@ -26,6 +26,8 @@ pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
     let of = |name: &String| before.get(name).copied().unwrap_or_default();
     let maps: Vec<String> =
         after.iter().map(|(name, entries)| format!("{name} {} → {entries}", of(name))).collect();
+    let left = figures.left.iter().map(|left| format!("left: {left}"));
+    let maps: Vec<String> = maps.into_iter().chain(left).collect();
     let some_grew = after.iter().any(|(name, entries)| *entries > of(name));
     vec![
         Promise::new(
@@ -133,6 +135,7 @@ mod tests {
             descriptors: [30, 30],
             pins: [20, 20],
             map_entries: [entries(), entries()],
+            left: Vec::new(),
             events_lost: 0,
             untagged: 0,
             is_release: true,

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use shedder_user::api::model::{Breaker, InFlight};
 
 use super::callers::{Callers, Shared, Tallies};
 use super::churn::ENDPOINTS;
@@ -30,6 +31,7 @@ pub(super) fn play(stage: Stage, idle: Duration, length: Duration) -> Result<Fig
     })?;
 
     let before = Holdings::of(stage)?;
+    let known = stage.daemon.status()?.breakers;
     let mut callers = Callers::start(&shared)?;
     let mut endpoints_at_once = 0;
     let loaded = Watch::begin(pid)?.look_for(length, |left, looks| {
@@ -42,7 +44,10 @@ pub(super) fn play(stage: Stage, idle: Duration, length: Duration) -> Result<Fig
     })?;
     let tallies = callers.dismiss()?;
     let after = settled(stage, &before)?;
-    let node = stage.daemon.status()?.node;
+    let status = stage.daemon.status()?;
+    let is_new = |it: &&Breaker| known.iter().all(|known| known.endpoint != it.endpoint);
+    let left = status.breakers.iter().filter(is_new).map(told).collect();
+    let node = status.node;
     Ok(Figures {
         idle: idle.usage()?,
         loaded: loaded.usage()?,
@@ -54,6 +59,7 @@ pub(super) fn play(stage: Stage, idle: Duration, length: Duration) -> Result<Fig
         descriptors: [before.descriptors, after.descriptors],
         pins: [before.pins, after.pins],
         map_entries: [before.map_entries, after.map_entries],
+        left,
         events_lost: node.events_lost,
         untagged: node.untagged,
         is_release: !cfg!(debug_assertions),
@@ -159,6 +165,15 @@ fn settled(stage: &Stage, before: &Holdings) -> Result<Holdings> {
         interrupt::check()?;
         thread::sleep(SECOND);
     }
+}
+
+/// What keeps a breaker from being forgotten, if anything does.
+fn told(breaker: &Breaker) -> String {
+    let Breaker { caller, endpoint, state, level, in_flight, .. } = breaker;
+    let InFlight { connecting, waiting, connections, .. } = in_flight;
+    format!(
+        "{caller} -> {endpoint}: {state}, level {level}, {connections} connections, {connecting} connecting, {waiting} waiting"
+    )
 }
 
 fn connects(tallies: &Tallies) -> Connects {

@@ -42,6 +42,7 @@ mod measures;
 mod metrics;
 mod networks;
 mod otlp;
+mod outliving;
 mod pages;
 mod ports;
 mod prometheus;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use shedder_common::time::Monotonic;
+
 use super::place::is_inside;
 use super::{Change, Guard, GuardPlan, Guarded, needs};
 use crate::config::Config;
@@ -59,9 +61,10 @@ impl Guard {
         kernel: &mut Kernel,
         config: &Config,
         wanted: &BTreeMap<String, usize>,
+        now: Monotonic,
     ) -> Vec<Change> {
         self.refused.clear();
-        let mut changes = self.drop_removed();
+        let mut changes = self.drop_removed(now);
         let dropped: Vec<String> =
             self.attached.keys().filter(|path| !wanted.contains_key(*path)).cloned().collect();
         for path in dropped {
