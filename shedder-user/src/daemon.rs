@@ -34,6 +34,7 @@ mod refusals;
 mod reload;
 mod report;
 mod sampler;
+mod schedule;
 mod start;
 mod supervisor;
 mod taps;
@@ -53,7 +54,6 @@ use shedder_common::time::Monotonic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::api::{self, Control, Refused, SocketFile};
@@ -89,6 +89,7 @@ use self::panics::Panics;
 use self::ports::Ports;
 use self::refusals::Refusals;
 use self::reload::{Occasion, Standing};
+use self::schedule::{Schedule, Timer};
 use self::supervisor::Supervisor;
 use self::taps::Taps;
 use self::telemetry::Telemetry;
@@ -232,20 +233,15 @@ impl Daemon {
     ) -> anyhow::Result<()> {
         let ring = self.kernel.event_wakeups().context("the event ring cannot be watched")?;
         let Signals { reload, stop } = signals;
-        let mut ticks = every(self.config.node.tick);
-        let mut rescans = every(self.config.node.rescan);
+        let mut timer = Timer::new().context("there is no timer")?;
+        let mut schedule = Schedule::new(clock::now());
         loop {
-            if ticks.period() != self.config.node.tick {
-                ticks = every(self.config.node.tick);
-            }
-            if rescans.period() != self.config.node.rescan {
-                rescans = every(self.config.node.rescan);
-            }
-            let due = self.next_deadline();
+            let due = schedule.next(self.engine.poll_timeout());
             tokio::select! {
-                _ = ticks.tick() => self.look(),
-                // Not without a look: what decides may have happened since the last tick.
-                () = sleep_until(due) => self.look(),
+                woken = timer.wait_until(due) => {
+                    woken.context("the timer cannot be read")?;
+                    self.act_by_itself(&mut schedule);
+                }
                 ready = ring.readable() => {
                     let mut ready = ready.context("the event ring cannot be watched")?;
                     if self.take_events() == Ring::Empty {
@@ -255,7 +251,6 @@ impl Daemon {
                     yield_now().await;
                 }
                 Some(control) = orders.recv() => self.answer(control),
-                _ = rescans.tick() => self.rescan(),
                 names = self.names.next() => self.take_names(names),
                 content = self.watch.next() => self.take_change(content),
                 _ = reload.recv() => {
@@ -267,10 +262,18 @@ impl Daemon {
         }
     }
 
-    /// When the engine next has something to do by itself.
-    fn next_deadline(&self) -> tokio::time::Instant {
-        let wait = self.engine.poll_timeout().map_or(FAR_AWAY, |due| due.since(clock::now()));
-        tokio::time::Instant::now() + wait.min(FAR_AWAY)
+    /// Looks at the evidence, because it is time to or the engine has something to do: not that without a look,
+    /// because what decides may have happened since the last. Does what else is due.
+    fn act_by_itself(&mut self, schedule: &mut Schedule) {
+        let node = &self.config.node;
+        let due = schedule.take(clock::now(), node.tick, node.rescan);
+        self.look();
+        if due.rescan {
+            self.rescan();
+        }
+        if due.watch {
+            self.watch.look();
+        }
     }
 
     /// Shows the engine what happened since the last look.
@@ -443,14 +446,6 @@ impl Signals {
     }
 }
 
-fn every(period: Duration) -> Interval {
-    let mut interval = interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-/// Longer than anything waits for, short enough for every clock.
-const FAR_AWAY: Duration = Duration::from_hours(1);
 /// Few enough that verdicts are renewed in between, even where each is a new endpoint.
 const EVENTS_AT_ONCE: u32 = 256;
 const SERVER_GRACE: Duration = Duration::from_secs(2);

@@ -22,6 +22,7 @@ pub mod metrics;
 mod outpost;
 mod picture;
 mod printable;
+mod readable;
 pub mod recording;
 pub mod replay;
 pub mod simulation;

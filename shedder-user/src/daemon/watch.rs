@@ -5,11 +5,8 @@
 //! that puts the time back) is seen, and a file is taken up only when two readings find the same in it.
 
 use std::future::pending;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::JoinSet;
 
 use super::reload::Content;
 use crate::config::Source;
@@ -17,43 +14,46 @@ use crate::config::Source;
 /// Tells when the content of a file has changed and settled.
 #[derive(Debug)]
 pub(super) struct Watch {
-    receiver: mpsc::Receiver<Content>,
-    /// Empty when nothing is watched. Ends with its value.
-    _reader: JoinSet<()>,
+    /// Nothing when nothing is watched.
+    source: Option<Source>,
+    settling: Settling,
+    /// At most one, where reading may wait. Ends with its value.
+    readings: JoinSet<Content>,
 }
 
 impl Watch {
     /// Watches a file that held `content`, if that is wanted and it is one: a pipe can be read only once.
     pub(super) fn new(source: &Source, content: &[u8], is_wanted: bool) -> Self {
-        let (sender, receiver) = mpsc::channel(1);
-        let mut reader = JoinSet::new();
-        if is_wanted && source.is_file() == Ok(true) {
-            reader.spawn(read(source.clone(), Settling::new(Ok(content.to_vec())), sender));
+        let is_watched = is_wanted && source.is_file() == Ok(true);
+        Self {
+            source: is_watched.then(|| source.clone()),
+            settling: Settling::new(Ok(content.to_vec())),
+            readings: JoinSet::new(),
         }
-        Self { receiver, _reader: reader }
+    }
+
+    /// Begins to read the file again, unless the last reading still waits for it.
+    pub(super) fn look(&mut self) {
+        if let Some(source) = self.source.clone()
+            && self.readings.is_empty()
+        {
+            self.readings.spawn_blocking(move || source.read_again());
+        }
     }
 
     /// What the file holds now, once that is something else.
     pub(super) async fn next(&mut self) -> Content {
-        match self.receiver.recv().await {
-            Some(content) => content,
-            None => pending().await,
-        }
-    }
-}
-
-/// Reads where reading may wait, beside the loop.
-async fn read(source: Source, mut settling: Settling, sender: mpsc::Sender<Content>) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        looks.tick().await;
-        let source = source.clone();
-        let Ok(content) = spawn_blocking(move || source.read_again()).await else { return };
-        if let Some(content) = settling.look(content)
-            && sender.send(content).await.is_err()
-        {
-            return;
+        loop {
+            match self.readings.join_next().await {
+                Some(Ok(content)) => {
+                    if let Some(content) = self.settling.look(content) {
+                        return content;
+                    }
+                }
+                // One that has died says nothing.
+                Some(Err(_)) => {}
+                None => return pending().await,
+            }
         }
     }
 }
@@ -81,9 +81,6 @@ impl Settling {
         Some(self.last.clone())
     }
 }
-
-/// Two of them, and a change is taken up.
-const LOOK: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

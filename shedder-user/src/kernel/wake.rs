@@ -1,18 +1,15 @@
 //! Waiting for the event ring without polling it.
-#![expect(unsafe_code, reason = "tokio leaves it to us that the descriptor stays open")]
+#![expect(unsafe_code, reason = "the ring lends its descriptor as a number")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use aya::maps::{MapData, RingBuf};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Becomes readable when the ring holds an event.
 pub(super) fn readable(ring: &RingBuf<MapData>) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the ring owns the descriptor and outlives this borrow.
     let descriptor = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }.try_clone_to_owned()?;
-    // SAFETY: the `AsyncFd` owns its own copy of the descriptor.
-    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-    registered.map_err(|error| error.into_parts().1)
+    crate::readable::readable(descriptor)
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::bpf_fs::BpfFs;
@@ -145,5 +147,11 @@ fn pins_go_with_their_cgroup() {
         drop(inner);
         events.wait_for(|event| event.text.contains("is gone").then_some(())).expect("let go");
     }
-    assert_eq!(bpffs.links().expect("they can be listed"), Vec::<PathBuf>::new());
+    // A little later, so that connections that outlive the cgroup are seen to end.
+    let links = || bpffs.links().expect("they can be listed");
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !links().is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(links(), Vec::<PathBuf>::new());
 }

@@ -1,0 +1,169 @@
+//! What the loop does by itself, and one timer of the kernel for all of it.
+//!
+//! A daemon with nothing to do costs what waking up costs. So what is due within half a tick is done with the tick,
+//! and the timer is the kernel's: the runtime's own wakes once more on the way to each time that is
+//! more than 64 ms ahead.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use shedder_common::time::Monotonic;
+use tokio::io::unix::AsyncFd;
+
+use crate::readable::readable;
+
+/// When each thing is due next.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    look: Monotonic,
+    rescan: Monotonic,
+    watch: Monotonic,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) rescan: bool,
+    pub(super) watch: bool,
+}
+
+impl Schedule {
+    /// Everything is due at once.
+    pub(super) const fn new(now: Monotonic) -> Self {
+        Self { look: now, rescan: now, watch: now }
+    }
+
+    /// When to wake up, if the engine has something to do at `engine`.
+    pub(super) fn next(&self, engine: Option<Monotonic>) -> Monotonic {
+        engine.map_or(self.look, |engine| engine.min(self.look))
+    }
+
+    /// A look has begun: what else is to be done with it. The next one comes after `tick`, and
+    /// what was missed is not made up for.
+    pub(super) fn take(&mut self, now: Monotonic, tick: Duration, rescan: Duration) -> Due {
+        if now < self.look {
+            // For the engine alone.
+            return Due { rescan: false, watch: false };
+        }
+        self.look = now.plus(tick);
+        let soon = now.plus(tick / 2);
+        let is_due = |at: &mut Monotonic, period: Duration| {
+            let is_due = *at <= soon;
+            if is_due {
+                *at = now.plus(period);
+            }
+            is_due
+        };
+        Due { rescan: is_due(&mut self.rescan, rescan), watch: is_due(&mut self.watch, WATCH) }
+    }
+}
+
+/// A timer that wakes the loop.
+#[derive(Debug)]
+pub(super) struct Timer {
+    descriptor: AsyncFd<OwnedFd>,
+    set_to: Option<Monotonic>,
+}
+
+impl Timer {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self { descriptor: readable(descriptor)?, set_to: None })
+    }
+
+    /// Waits until `at`. May be given up and begun anew with another time.
+    pub(super) async fn wait_until(&mut self, at: Monotonic) -> io::Result<()> {
+        if self.set_to != Some(at) {
+            // Zero would stop it.
+            let nanoseconds = at.as_nanos().max(1);
+            let value = Timespec {
+                tv_sec: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(nanoseconds % SECOND).unwrap_or(0),
+            };
+            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let spec = Itimerspec { it_interval: once, it_value: value };
+            timerfd_settime(self.descriptor.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
+            self.set_to = Some(at);
+        }
+        loop {
+            let mut ready = self.descriptor.readable().await?;
+            match rustix::io::read(self.descriptor.get_ref(), &mut [0; 8]) {
+                Ok(_) => {
+                    self.set_to = None;
+                    return Ok(());
+                }
+                // Of a time it was set to before.
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+/// A change of the policy file is taken up when two readings find the same.
+const WATCH: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+    const NOTHING: Due = Due { rescan: false, watch: false };
+    const BOTH: Due = Due { rescan: true, watch: true };
+
+    fn at(milliseconds: u64) -> Monotonic {
+        Monotonic::from_nanos(milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn what_is_due_soon_is_done_with_a_look() {
+        let mut schedule = Schedule::new(at(1000));
+        let mut take = |now| schedule.take(at(now), TICK, Duration::from_millis(500));
+        assert_eq!(take(1000), BOTH);
+        // Each look is a little late, and the fifth comes a little before half a second has passed since.
+        for look in [1100, 1201, 1301, 1402] {
+            assert_eq!(take(look), NOTHING, "{look}");
+        }
+        assert_eq!(take(1502), BOTH);
+        assert_eq!(take(1602), NOTHING);
+        // After a long sleep nothing is made up for.
+        assert_eq!(take(60_000), BOTH);
+        assert_eq!(take(60_100), NOTHING);
+    }
+
+    #[test]
+    fn the_engine_may_be_earlier_and_moves_nothing() {
+        let mut schedule = Schedule::new(at(1000));
+        let rescan = Duration::from_millis(500);
+        assert_eq!(schedule.next(None), at(1000));
+        schedule.take(at(1000), TICK, rescan);
+        assert_eq!(schedule.next(Some(at(1500))), at(1100));
+        assert_eq!(schedule.next(Some(at(1030))), at(1030));
+        assert_eq!(schedule.take(at(1030), TICK, rescan), NOTHING);
+        assert_eq!(schedule.next(None), at(1100));
+    }
+
+    #[tokio::test]
+    async fn a_timer_may_be_set_anew() {
+        let mut timer = Timer::new().expect("there are timers");
+        let start = crate::clock::now();
+        let soon = start.plus(Duration::from_millis(20));
+        tokio::select! {
+            biased;
+            waited = timer.wait_until(start.plus(Duration::from_hours(1))) => panic!("{waited:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        timer.wait_until(soon).await.expect("it can");
+        assert!(crate::clock::now() >= soon);
+        // The past is at once.
+        timer.wait_until(start).await.expect("it can");
+        timer.wait_until(start).await.expect("it can");
+    }
+}
