@@ -24,10 +24,9 @@ pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
     let lost: u64 = connects.lost.values().sum();
     let [before, after] = &figures.map_entries;
     let of = |name: &String| before.get(name).copied().unwrap_or_default();
-    let maps: Vec<String> =
-        after.iter().map(|(name, entries)| format!("{name} {} → {entries}", of(name))).collect();
+    let entries = after.iter().map(|(name, entries)| format!("{name} {} → {entries}", of(name)));
     let left = figures.left.iter().map(|left| format!("left: {left}"));
-    let maps: Vec<String> = maps.into_iter().chain(left).collect();
+    let maps: Vec<String> = entries.chain(left).collect();
     let some_grew = after.iter().any(|(name, entries)| *entries > of(name));
     vec![
         Promise::new(

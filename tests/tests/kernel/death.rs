@@ -35,7 +35,7 @@ fn at_21_pinned_verdicts_expire_after_sigkill() {
     while !caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
         refused += 1;
         assert!(refused < 2_000, "the verdict outlives its time");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        sleep(Duration::from_millis(5));
     }
     assert_all_answered(&caller.call_many(backend.addr(), 50, PATIENCE).expect("it lives"));
 
@@ -100,14 +100,14 @@ fn at_21_verdicts_of_a_stopped_daemon_expire() {
     while !caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
         refused += 1;
         assert!(refused < 2_000, "the verdict outlives its time");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        sleep(Duration::from_millis(5));
     }
     // It comes back, and so do its verdicts.
     daemon.signal(libc::SIGCONT);
     while caller.call(backend.addr(), PATIENCE).expect("it lives").answered() {
         refused += 1;
         assert!(refused < 4_000, "the verdict is not renewed");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        sleep(Duration::from_millis(5));
     }
 }
 
