@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shedder_tests::backend::Behaviour;
 use shedder_tests::bpf_fs::BpfFs;
@@ -149,8 +149,10 @@ fn pins_go_with_their_cgroup() {
     }
     // A little later, so that connections that outlive the cgroup are seen to end.
     let links = || bpffs.links().expect("they can be listed");
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !links().is_empty() && Instant::now() < deadline {
+    for _ in 0..800 {
+        if links().is_empty() {
+            break;
+        }
         sleep(Duration::from_millis(50));
     }
     assert_eq!(links(), Vec::<PathBuf>::new());

@@ -93,7 +93,7 @@ fn waiting_to_be_sent(endpoint: SocketAddr) -> u64 {
 fn wait_for_event(events: &Events, what: &str, is_it: impl Fn(&EventKind) -> bool) {
     loop {
         let event = events.next_within(Duration::from_secs(40)).expect("it answers");
-        let event = event.unwrap_or_else(|| panic!("nothing was {what}"));
+        let event = event.ok_or(what).expect("it happens");
         if is_it(&event.kind) {
             return;
         }
