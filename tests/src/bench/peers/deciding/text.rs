@@ -139,8 +139,8 @@ fn caveats(text: &mut String, cpus: usize, cases: &[Case]) {
          be shed only while, by its limits, one more endpoint may be opened whichever it is. Where every endpoint \
          in use is open already it does not, and then connects pass until the daemon has decided: the time of \
          the first table.\n\
-         - Whatever is decided, the daemon goes through all endpoints it knows before it has published, so a \
-         node with more of them decides later{}.",
+         - What is decided is published for the breakers that something happened to, so a node with more \
+         endpoints decides no later{}.",
         tick.map(|tick| format!(" of {tick} ms")).unwrap_or_default(),
         if cases.iter().any(Case::is_full) { ": the last row" } else { "" },
     )
