@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::suggestion;
+use crate::printable::printable;
 
 /// What is wrong with a policy file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +63,10 @@ impl Complaint {
         Self { span: self.span.or(span), ..self }
     }
 
-    /// Turns bytes into line and column.
+    /// Turns bytes into line and column, and what the file has of a key or a value into what can be shown.
     pub(crate) fn locate(self, file: &str, text: &str) -> ConfigError {
         let place = self.span.map(|span| place(text, span.start));
-        ConfigError { file: file.to_owned(), place, message: self.message }
+        ConfigError { file: file.to_owned(), place, message: printable(&self.message).into_owned() }
     }
 }
 
