@@ -96,7 +96,8 @@ impl Cgroup2 {
             paths.filter_map(Result::ok).collect()
         } else {
             // What has one name is not searched for: of a thousand callers each would be, twice a second.
-            vec![self.mount.join(relative)]
+            // By its components, as a search would give it.
+            vec![self.mount.join(relative).components().collect()]
         };
         let mut names: Vec<String> = paths
             .into_iter()
@@ -193,3 +194,29 @@ impl Drop for Claim {
 
 /// Where claims are made: a directory of root alone, in memory until the next boot.
 pub const CLAIMS: &str = "/run/shedder-claims";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_one_name_is_called_as_a_search_would_call_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mount = directory.path().to_owned();
+        std::fs::create_dir_all(mount.join("a/b")).expect("it can be made");
+        std::fs::write(mount.join("a/file"), "").expect("it can be written");
+        let hierarchy = Cgroup2 { mount };
+        let matching = |pattern| hierarchy.matching(pattern).expect("it is a pattern");
+        for (name, pattern) in [
+            ("/a/b", "/a/[b]"),
+            ("/a//b", "/a//[b]"),
+            ("/a/b/", "/a/[b]/"),
+            ("/a/file", "/a/[f]ile"),
+            ("/a/c", "/a/[c]"),
+        ] {
+            assert_eq!(matching(name), matching(pattern), "{name}");
+        }
+        assert_eq!(matching("/a//b/"), ["/a/b"]);
+        assert!(matching("/").is_empty());
+    }
+}
