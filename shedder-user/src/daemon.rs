@@ -75,7 +75,7 @@ pub(crate) use self::journal::fuzz as fuzz_journal;
 pub use self::privileges::require as require_privileges;
 pub use self::start::{Plan, RunOptions, check};
 
-use self::attention::{Attention, Turns};
+use self::attention::{Attention, Rota};
 use self::cells::{Cells, Target};
 use self::destinations::Destinations;
 use self::established::Endings;
@@ -107,7 +107,7 @@ struct Daemon {
     cells: Cells,
     attention: Attention,
     /// Who has been asked last whether it may be forgotten.
-    forgetting: Turns,
+    forgetting: Rota,
     /// Where connects that are redirected go.
     siblings: Siblings,
     guard: Guard,
@@ -289,11 +289,7 @@ impl Daemon {
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
-        for word in self.attention.words() {
-            for id in self.attention.cells(word) {
-                self.attention.rest(id, self.cells.by_id(id));
-            }
-        }
+        self.attention.end(&self.cells);
         self.journal.look();
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.look(&self.cells);

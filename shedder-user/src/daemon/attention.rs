@@ -6,7 +6,7 @@
 
 use shedder_common::dirty;
 
-use super::cells::Cell;
+use super::cells::{Cell, Cells};
 use crate::engine::CellId;
 use crate::kernel::Kernel;
 
@@ -16,12 +16,12 @@ pub(super) struct Attention {
     due: Vec<u64>,
     /// Looks that a slot still gets though nothing happens there.
     patience: Vec<u8>,
-    turns: Turns,
+    others: Rota,
 }
 
 /// Goes through many of something, some at a time, over and over.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct Rota {
     next: usize,
 }
 
@@ -38,7 +38,7 @@ impl Attention {
                 self.wake(id);
             }
         }
-        for word in self.turns.take(self.due.len(), WORDS_IN_TURN) {
+        for word in self.others.take(self.due.len(), WORDS_IN_TURN) {
             self.due[word] = u64::MAX;
         }
     }
@@ -60,8 +60,17 @@ impl Attention {
         }
     }
 
-    /// A cell was looked at, or there is none; whether the next look goes there too.
-    pub(super) fn rest(&mut self, id: CellId, cell: Option<&Cell>) {
+    /// Ends a look: the next one goes only where something still goes on.
+    pub(super) fn end(&mut self, cells: &Cells) {
+        for word in self.words() {
+            for id in self.cells(word) {
+                self.rest(id, cells.by_id(id));
+            }
+        }
+    }
+
+    /// A cell was looked at, or there is none.
+    fn rest(&mut self, id: CellId, cell: Option<&Cell>) {
         let index = id.0 as usize;
         let Some(patience) = self.patience.get_mut(index) else { return };
         match cell {
@@ -75,7 +84,7 @@ impl Attention {
     }
 }
 
-impl Turns {
+impl Rota {
     /// The next `some` of `all`, or what is left before it begins anew.
     pub(super) fn take(&mut self, all: usize, some: usize) -> std::ops::Range<usize> {
         let from = if self.next < all { self.next } else { 0 };
@@ -116,12 +125,12 @@ mod tests {
 
     #[test]
     fn everything_has_its_turn() {
-        let mut turns = Turns::default();
-        let taken: Vec<_> = (0..5).map(|_| turns.take(40, 16)).collect();
+        let mut rota = Rota::default();
+        let taken: Vec<_> = (0..5).map(|_| rota.take(40, 16)).collect();
         assert_eq!(taken, [0..16, 16..32, 32..40, 0..16, 16..32]);
         // There may be fewer than last time, or none.
-        assert_eq!(turns.take(8, 16), 0..8);
-        assert_eq!(turns.take(0, 16), 0..0);
+        assert_eq!(rota.take(8, 16), 0..8);
+        assert_eq!(rota.take(0, 16), 0..0);
     }
 
     #[test]

@@ -11,11 +11,12 @@ use crate::kernel::Kernel;
 /// What happened to a cell since its last sample; nothing when nothing did.
 pub(super) fn sample(kernel: &Kernel, cell: &mut Cell, now: Monotonic) -> Option<Sample> {
     let counters = kernel.counters(cell.slot);
-    if counters != cell.seen {
+    let is_new = counters != cell.seen;
+    if is_new {
         cell.used = now;
     }
     cell.rate.update(counters.connects, now);
-    if counters == cell.seen && !cell.ring.is_busy() {
+    if !is_new && !cell.ring.is_busy() {
         return None;
     }
     let mut sample = difference(&counters, &cell.seen);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tracing::warn;
 
-use super::attention::{Attention, Turns};
+use super::attention::{Attention, Rota};
 use super::cells::Cells;
 use super::destinations::Destinations;
 use super::established::Endings;
@@ -115,7 +115,7 @@ impl Daemon {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
             attention: Attention::default(),
-            forgetting: Turns::default(),
+            forgetting: Rota::default(),
             siblings: Siblings::default(),
             guard: Guard::new(cgroup2, pins),
             handover,
