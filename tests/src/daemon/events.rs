@@ -49,8 +49,17 @@ impl Events {
     }
 
     /// The next event for which `wanted` gives something.
-    pub fn wait_for<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
-        let deadline = now() + PATIENCE;
+    pub fn wait_for<T>(&self, wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+        self.wait_at_most(PATIENCE, wanted)
+    }
+
+    /// As [`Events::wait_for`], for what takes longer.
+    pub fn wait_at_most<T>(
+        &self,
+        patience: Duration,
+        mut wanted: impl FnMut(&Event) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = now() + patience;
         let mut seen = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(now());

@@ -10,7 +10,9 @@ use shedder_tests::backend::Behaviour;
 use shedder_tests::bpf_fs::BpfFs;
 use shedder_tests::daemon::Daemon;
 
-use crate::scene::{LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy};
+use crate::scene::{
+    LASTING, PATIENCE, assert_all_answered, backend, caller, open, policy, wait_at_most,
+};
 
 /// The links are pinned, so the programs go on after the daemon; their verdicts do not.
 #[test]
@@ -149,11 +151,6 @@ fn pins_go_with_their_cgroup() {
     }
     // A little later, so that connections that outlive the cgroup are seen to end.
     let links = || bpffs.links().expect("they can be listed");
-    for _ in 0..800 {
-        if links().is_empty() {
-            break;
-        }
-        sleep(Duration::from_millis(50));
-    }
+    wait_at_most(Duration::from_secs(40), "its links go", || links().is_empty());
     assert_eq!(links(), Vec::<PathBuf>::new());
 }

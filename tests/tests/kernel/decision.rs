@@ -14,9 +14,9 @@ use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Attempt, Caller, ConnectOptions};
 use shedder_user::clock::now;
-use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions, Needs};
+use shedder_user::kernel::{Attachment, Kernel, LoadOptions, Needs};
 
-use crate::scene::{backend, caller, wait_for};
+use crate::scene::{attach, backend, caller, wait_for};
 
 /// The programs without a daemon, and a caller they decide for.
 struct Scene {
@@ -33,10 +33,7 @@ fn the_programs_decide_as_the_vectors_say() {
     let (caller, cgroup) = caller("vectors");
     let options = LoadOptions { slots: 512, round_trips: false, debug: false };
     let mut kernel = Kernel::load(&options).expect("root may load them");
-    let hierarchy = Cgroup2::find().expect("there is one");
-    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
-    let attachment =
-        kernel.attach(guarded, of_cohort(0), NEEDS, None).expect("root may attach them");
+    let attachment = attach(&mut kernel, &cgroup, of_cohort(0), NEEDS);
     let per_second = kernel.jiffies_per_second().expect("it can be measured");
     kernel.allow_holds(64, per_second);
     // Redirects name a slot, and those are given out in their order.

@@ -9,19 +9,17 @@ use shedder_common::endpoint::EndpointKey;
 use shedder_common::verdict::Verdict;
 use shedder_tests::backend::Behaviour;
 use shedder_user::clock::now;
-use shedder_user::kernel::{Cgroup2, Kernel, LoadOptions, Needs};
+use shedder_user::kernel::{Kernel, LoadOptions, Needs};
 
-use crate::scene::{LOCALHOST, PATIENCE, backend, caller, wait_for};
+use crate::scene::{LOCALHOST, PATIENCE, attach, backend, caller, wait_for};
 
 #[test]
 fn whatever_begins_at_a_slot_marks_it() {
     let (mut caller, cgroup) = caller("dirty");
     let options = LoadOptions { slots: OTHERS + 2, round_trips: false, debug: false };
     let mut kernel = Kernel::load(&options).expect("root may load them");
-    let hierarchy = Cgroup2::find().expect("there is one");
-    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
-    let row = CallerRow { id: CALLER, asks: 0, cohort: 0 };
-    let _attachment = kernel.attach(guarded, row, NEEDS, None).expect("root may attach them");
+    let whose = CallerRow { id: CALLER, asks: 0, cohort: 0 };
+    let _attachment = attach(&mut kernel, &cgroup, whose, NEEDS);
     for port in 1..=OTHERS {
         let port = u16::try_from(port).expect("they are few");
         add(&mut kernel, SocketAddr::new(LOCALHOST, port));

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
-use shedder_user::api::model::EventKind;
+use shedder_user::api::model::{Event, EventKind};
 
 use crate::scene::{LASTING, LOCALHOST, policy, wait_for, wait_until};
 
@@ -42,10 +42,10 @@ fn what_never_ends_is_forgotten_in_the_end() {
     assert!(connect().wait().expect("it ends").success());
     drop(listener.accept().expect("it called"));
     let found = |event: &EventKind| matches!(event, EventKind::Discovered { .. });
-    wait_for_event(&events, "discovered", found);
+    wait_for_event(&events, found);
     let _stream = outlive(cgroup, &listener, &events);
     let forgotten = |event: &EventKind| matches!(event, EventKind::Forgotten { .. });
-    wait_for_event(&events, "forgotten", forgotten);
+    wait_for_event(&events, forgotten);
 }
 
 /// Lets a process send more than is read, and ends it and its cgroup; the other end.
@@ -63,12 +63,12 @@ fn outlive(cgroup: Cgroup, listener: &TcpListener, events: &Events) -> TcpStream
     process.kill().expect("it is ours");
     process.wait().expect("it is ours");
     drop(cgroup);
-    wait_for_event(events, "detached", |event| matches!(event, EventKind::Detached { .. }));
+    wait_for_event(events, |event| matches!(event, EventKind::Detached { .. }));
     stream
 }
 
 /// A process in `cgroup` that connects and then does as it is told, with the connection as descriptor 3.
-fn connect_from(cgroup: &Cgroup, endpoint: SocketAddr, then: &str) -> std::process::Child {
+fn connect_from(cgroup: &Cgroup, endpoint: SocketAddr, then: &str) -> Child {
     let (address, port) = (endpoint.ip(), endpoint.port());
     let mut command = Command::new("bash");
     command.args(["-c", &format!("exec 3<>/dev/tcp/{address}/{port}; exec {then}")]);
@@ -89,13 +89,8 @@ fn waiting_to_be_sent(endpoint: SocketAddr) -> u64 {
     queues.sum()
 }
 
-/// For longer than an endpoint with a connection is kept.
-fn wait_for_event(events: &Events, what: &str, is_it: impl Fn(&EventKind) -> bool) {
-    loop {
-        let event = events.next_within(Duration::from_secs(40)).expect("it answers");
-        let event = event.ok_or(what).expect("it happens");
-        if is_it(&event.kind) {
-            return;
-        }
-    }
+/// Waits for longer than an endpoint with a connection is kept.
+fn wait_for_event(events: &Events, is_it: impl Fn(&EventKind) -> bool) {
+    let wanted = |event: &Event| is_it(&event.kind).then_some(());
+    events.wait_at_most(Duration::from_secs(40), wanted).expect("it happens");
 }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use shedder_common::caller::CallerRow;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Call, Caller};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
 use shedder_user::api::model::Breaker;
+use shedder_user::kernel::{Attachment, Cgroup2, Kernel, Needs};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Long enough for anything that is going to happen at all.
@@ -35,6 +37,18 @@ pub(crate) fn caller(label: &str) -> (Caller, Cgroup) {
     let cgroup = Cgroup::new(label).expect("a cgroup can be made: run as root");
     let caller = Caller::spawn(&cgroup).expect("a caller starts");
     (caller, cgroup)
+}
+
+/// Attaches the programs to a caller's cgroup without a daemon.
+pub(crate) fn attach(
+    kernel: &mut Kernel,
+    cgroup: &Cgroup,
+    whose: CallerRow,
+    needs: Needs,
+) -> Attachment {
+    let hierarchy = Cgroup2::find().expect("there is one");
+    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
+    kernel.attach(guarded, whose, needs, None).expect("root may attach them")
 }
 
 pub(crate) fn backend(behaviour: Behaviour) -> Backend {
@@ -115,8 +129,13 @@ pub(crate) fn wait_until(
 }
 
 /// Waits for something that no event tells of.
-pub(crate) fn wait_for(what: &str, mut has_come: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
+pub(crate) fn wait_for(what: &str, has_come: impl FnMut() -> bool) {
+    wait_at_most(Duration::from_secs(5), what, has_come);
+}
+
+/// As [`wait_for`], for what takes longer.
+pub(crate) fn wait_at_most(patience: Duration, what: &str, mut has_come: impl FnMut() -> bool) {
+    for _ in 0..patience.as_millis() / 5 {
         if has_come() {
             return;
         }

@@ -26,10 +26,10 @@ use shedder_common::verdict::{Action, Verdict, VerdictWord};
 use shedder_tests::caller::ConnectOptions;
 use shedder_tests::cgroup::Cgroup;
 use shedder_user::clock::now;
-use shedder_user::kernel::{Attachment, Cgroup2, Kernel, LoadOptions, Needs};
+use shedder_user::kernel::{Attachment, Kernel, LoadOptions, Needs};
 
 use self::program::Program;
-use crate::scene::{LOCALHOST, caller, wait_for};
+use crate::scene::{LOCALHOST, attach, caller, wait_for};
 
 /// What a reader saw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -199,10 +199,8 @@ fn kernel() -> (Kernel, SlotRef) {
 /// As [`kernel`], with the programs on a cgroup; the slot is that of [`NOBODY`].
 fn guard(cgroup: &Cgroup) -> (Kernel, Attachment, SlotRef) {
     let (mut kernel, _) = kernel();
-    let hierarchy = Cgroup2::find().expect("there is one");
-    let guarded = hierarchy.guard(cgroup.name()).expect("nobody else guards it");
     let whose = CallerRow { id: CALLER, asks: 0, cohort: 0 };
-    let attachment = kernel.attach(guarded, whose, NEEDS, None).expect("root may attach them");
+    let attachment = attach(&mut kernel, cgroup, whose, NEEDS);
     let slot = kernel.add_slot(EndpointKey::new(CALLER, NOBODY), now()).expect("one is free");
     (kernel, attachment, slot)
 }
