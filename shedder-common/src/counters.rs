@@ -205,8 +205,8 @@ pub struct NodeRow {
     pub holds_over: u64,
     /// Connects held now. Not monotone.
     pub held: u64,
-    /// Zero.
-    pub reserved_too: u64,
+    /// Tags kept with their sockets, because their places were taken.
+    pub stored_tags: u64,
 }
 
 const _: () = assert!(size_of::<NodeRow>() == 128);

@@ -31,4 +31,4 @@ pub mod verdict;
 
 /// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
 /// meaning of a field does.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;

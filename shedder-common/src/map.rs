@@ -26,8 +26,11 @@ pub const REDIRECTS: &str = "REDIRECTS";
 pub const NODE: &str = "NODE";
 /// Mappable array of [`crate::breaker::BreakerRow`] by slot; no program looks at it.
 pub const BREAKERS: &str = "BREAKERS";
-/// Sockets and what is known of their connects; the layout is the programs' own.
+/// Array of [`TAG_BYTES`]: what is known of the connects of sockets. The first word is the cookie of the socket that has
+/// the place, or zero; the rest of the layout is the programs' own.
 pub const TAGS: &str = "TAGS";
+/// As [`TAGS`], kept with the sockets whose place there is taken.
+pub const STORED_TAGS: &str = "STORED_TAGS";
 /// UDP sockets that were redirected; the layout is the programs' own.
 pub const DETOURS: &str = "DETOURS";
 /// Mappable array of words, of [`crate::dirty`].
@@ -38,7 +41,7 @@ pub const EVENTS: &str = "EVENTS";
 pub const CALLERS: &str = "CALLERS";
 
 /// The maps that outlive a daemon whose programs are to stay.
-pub const KEPT: [&str; 15] = [
+pub const KEPT: [&str; 16] = [
     SLOTS,
     DESTINATIONS,
     VERDICTS,
@@ -53,6 +56,7 @@ pub const KEPT: [&str; 15] = [
     EVENTS,
     CALLERS,
     TAGS,
+    STORED_TAGS,
     DETOURS,
 ];
 
@@ -60,6 +64,11 @@ pub const KEPT: [&str; 15] = [
 pub const DEFAULT_SLOTS: u32 = 4096;
 /// The most slots a loader may ask for.
 pub const MAX_SLOTS: u32 = 65_536;
+/// Connections whose tags need no memory of their own, as long as no two of their cookies name the same place.
+/// Cookies are numbers in turn, so that a place is taken only by what was connected long ago. A power of two.
+pub const TAG_PLACES: u32 = 16_384;
+/// Size of a place for a tag.
+pub const TAG_BYTES: usize = 128;
 /// Bytes of the event ring.
 pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// Entries of the destination trie.

@@ -7,6 +7,8 @@ use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr};
 use aya_ebpf::programs::SockAddrContext;
 use shedder_common::endpoint::{EndpointKey, FAMILY_IPV4, FAMILY_IPV6};
 
+use crate::tag::Owner;
+
 #[inline(always)]
 pub fn protocol(ctx: &SockAddrContext) -> u32 {
     // SAFETY: the kernel hands over a valid context.
@@ -17,6 +19,11 @@ pub fn protocol(ctx: &SockAddrContext) -> u32 {
 pub fn socket(ctx: &SockAddrContext) -> *mut bpf_sock {
     // SAFETY: the kernel hands over a valid context.
     unsafe { (*ctx.as_ptr().cast::<bpf_sock_addr>()).__bindgen_anon_1.sk }
+}
+
+#[inline(always)]
+pub fn owner(ctx: &SockAddrContext) -> Owner {
+    Owner::new(ctx.as_ptr(), socket(ctx))
 }
 
 /// What an IPv4 call asks for, as `caller` sees it.

@@ -82,6 +82,26 @@ pub unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
     previous
 }
 
+/// Puts a value in the place of the one expected; whether that was there. Needs Linux 5.12, as [`fetch_add`].
+///
+/// # Safety
+///
+/// As for [`exchange`].
+#[inline(always)]
+pub unsafe fn compare_exchange(place: *mut u64, expected: u64, value: u64) -> bool {
+    let previous: u64;
+    // SAFETY: the caller vouches for the pointer; the instruction touches these eight bytes only.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({pointer} + 0, r0, {value})",
+            pointer = in(reg) place,
+            value = in(reg) value,
+            inout("r0") expected => previous,
+        );
+    }
+    previous == expected
+}
+
 /// Keeps the compiler from knowing what it proved about `value`, so that the bounds check after it
 /// stays in the program for the verifier to see.
 #[inline(always)]

@@ -12,7 +12,7 @@ use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, SlotRef};
 use shedder_common::verdict::{self, Verdict};
 
-use crate::address::{IPPROTO_TCP, rewrite, socket};
+use crate::address::{IPPROTO_TCP, owner, rewrite, socket};
 use crate::maps::{COUNTERS, NODE, REDIRECTS, VERDICTS};
 use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
@@ -56,18 +56,18 @@ fn steer(
     is_ipv6: bool,
 ) -> Outcome {
     let Some(slot) = slot::find(ctx, caller, key) else {
-        Tag::forget(socket(ctx));
+        Tag::forget(owner(ctx));
         announce::discovery(ctx, caller, key);
         return Outcome::Pass;
     };
     let (Some(verdict), Some(counters)) =
         (VERDICTS.get(slot.slot), COUNTERS.get_ptr_mut(slot.slot))
     else {
-        Tag::forget(socket(ctx));
+        Tag::forget(owner(ctx));
         return Outcome::Pass;
     };
     if is_refused_already() {
-        Tag::forget(socket(ctx));
+        Tag::forget(owner(ctx));
         return Outcome::Pass;
     }
     // In this order: see `Row::read`.
@@ -89,7 +89,7 @@ fn steer(
             Outcome::Pass
         }
         Decision::Shed(Shed::Deny(errno)) => {
-            Tag::forget(socket(ctx));
+            Tag::forget(owner(ctx));
             refusal::tell(&Refusal { key, slot, word, errno }, counters, socket(ctx));
             Outcome::Refuse(errno)
         }
@@ -98,7 +98,7 @@ fn steer(
             Outcome::Pass
         }
         Decision::Shed(Shed::Redirect(target)) => {
-            Tag::forget(socket(ctx));
+            Tag::forget(owner(ctx));
             redirect(ctx, slot, target, is_ipv6);
             Outcome::Pass
         }
@@ -191,7 +191,7 @@ enum Extra {
 /// Marks the socket, so that what becomes of the connect is counted for this slot.
 #[inline(always)]
 fn tag(ctx: &SockAddrContext, slot: SlotRef, word: u64, verdict: &Verdict, extra: Extra) {
-    let Some(tag) = Tag::of_or_new(socket(ctx)) else {
+    let Some(tag) = Tag::of_or_new(owner(ctx)) else {
         node::count(|node| &raw mut node.untagged);
         return;
     };
@@ -275,7 +275,7 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
 /// Shows a redirected connection the peer it asked for: other programs of the application look for it.
 #[inline(always)]
 pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return datagram::name_peer(ctx, is_ipv6) };
+    let Some(tag) = Tag::of(owner(ctx)) else { return datagram::name_peer(ctx, is_ipv6) };
     if tag.origin.generation == NO_ORIGIN.generation {
         return;
     }

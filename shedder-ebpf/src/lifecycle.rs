@@ -22,7 +22,7 @@ use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, note_fallbac
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
 use crate::tag::{
-    ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, NO_ORIGIN, Tag,
+    ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, NO_ORIGIN, Owner, Tag,
 };
 use crate::{atomic, flight, held, slot, syn_count};
 
@@ -46,7 +46,7 @@ fn answer_timeout(ctx: &SockOpsContext) {
     if NODE.get(0).is_none_or(|node| node.max_held == 0) {
         return;
     }
-    if let Some(tag) = Tag::of(socket(ctx))
+    if let Some(tag) = Tag::of(owner(ctx))
         && tag.hold == HOLD_PENDING
         && tag.phase == CONNECTING
     {
@@ -56,7 +56,7 @@ fn answer_timeout(ctx: &SockOpsContext) {
 
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     // Still borrowed where the end of an earlier hold was not told.
     syn_count::give_back(ctx, tag);
     if tag.phase != ADMITTED {
@@ -91,7 +91,7 @@ fn begin(ctx: &SockOpsContext) {
 
 #[inline(always)]
 fn establish(ctx: &SockOpsContext) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     if tag.phase != CONNECTING {
         return;
     }
@@ -123,7 +123,7 @@ fn establish(ctx: &SockOpsContext) {
 
 #[inline(always)]
 fn retransmit(ctx: &SockOpsContext) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     let Some(rows) = rows(tag) else { return };
     slot::mark(tag.slot.slot);
     if tag.phase == ESTABLISHED {
@@ -154,7 +154,7 @@ fn count_segments(ctx: &SockOpsContext, tag: &mut Tag, rows: &Rows) {
 /// Only asked for where a rule wants to know. It comes with every acknowledgement that is timed.
 #[inline(always)]
 fn note_round_trip(ctx: &SockOpsContext) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     // During the handshake of a held connect the hold would be measured.
     if tag.phase != ESTABLISHED || !is_tenant(tag.slot) {
         return;
@@ -169,7 +169,7 @@ fn note_round_trip(ctx: &SockOpsContext) {
 /// that it was the last time, which is all there is to know where `sk_err` cannot be read.
 #[inline(always)]
 fn note_expiry(ctx: &SockOpsContext) {
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     if sk_err_offset() == 0 && tag.phase == CONNECTING && ctx.arg(2) != 0 {
         return finish(tag, End::TimedOut, now_ns());
     }
@@ -187,11 +187,18 @@ fn change_state(ctx: &SockOpsContext) {
     if !matches!(state, BPF_TCP_CLOSE | BPF_TCP_CLOSE_WAIT | BPF_TCP_FIN_WAIT1) {
         return;
     }
-    let Some(tag) = Tag::of(socket(ctx)) else { return };
+    let Some(tag) = Tag::of(owner(ctx)) else { return };
     syn_count::give_back(ctx, tag);
-    if tag.phase != CONNECTING && tag.phase != ESTABLISHED {
-        return;
+    if matches!(tag.phase, CONNECTING | ESTABLISHED) {
+        note_state(ctx, tag, state);
     }
+    if state == BPF_TCP_CLOSE {
+        tag.release();
+    }
+}
+
+#[inline(always)]
+fn note_state(ctx: &SockOpsContext, tag: &mut Tag, state: u32) {
     match state {
         BPF_TCP_FIN_WAIT1 => tag.closing_ns = now_ns(),
         BPF_TCP_CLOSE_WAIT if tag.is_waiting != 0 => {
@@ -314,6 +321,11 @@ fn error(ctx: &SockOpsContext) -> Option<u32> {
         let error = tcp.cast::<u8>().add(offset as usize).cast::<u32>();
         Some(error.read_volatile())
     }
+}
+
+#[inline(always)]
+fn owner(ctx: &SockOpsContext) -> Owner {
+    Owner::new(ctx.ops.cast(), socket(ctx))
 }
 
 #[inline(always)]

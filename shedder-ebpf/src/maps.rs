@@ -13,7 +13,7 @@ use shedder_common::dirty;
 use shedder_common::endpoint::{EndpointKey, RedirectTarget, SlotRef};
 use shedder_common::histogram::{HISTOGRAM_KINDS, HistogramRow};
 use shedder_common::in_flight::InFlightRow;
-use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES};
+use shedder_common::map::{DEFAULT_SLOTS, DESTINATION_ENTRIES, EVENT_RING_BYTES, TAG_PLACES};
 use shedder_common::verdict::Verdict;
 
 use crate::detour::Detour;
@@ -85,9 +85,14 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 #[expect(deprecated, reason = "its successor cannot be read in connect programs before 6.2")]
 pub static CALLERS: aya_ebpf::maps::CgroupStorage<CallerRow> = aya_ebpf::maps::CgroupStorage::new();
 
-/// Ends with its socket, so it cannot fill up. No memory: the connect passes unmeasured, counted.
+/// The tags of sockets, each at the place its cookie names. Taken by another: the tag is stored with its socket.
+#[map]
+pub static TAGS: Array<Tag> = Array::with_max_entries(TAG_PLACES, BPF_F_MMAPABLE);
+
+/// Tags that found their place taken. Ends with its socket, so it cannot fill up. No memory: the connect passes
+/// unmeasured, counted.
 #[btf_map]
-pub static TAGS: SkStorage<Tag> = SkStorage::new();
+pub static STORED_TAGS: SkStorage<Tag> = SkStorage::new();
 
 /// Of UDP sockets that were redirected. Ends with its socket. No memory: the datagram goes where it was
 /// sent, counted.

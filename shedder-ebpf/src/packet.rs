@@ -15,7 +15,7 @@ use shedder_common::verdict;
 
 use crate::evidence::{measure, record, rows};
 use crate::settings::now_ns;
-use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Tag};
+use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Owner, Tag};
 use crate::{atomic, flight, held, slot};
 
 /// A packet on its way out; whether it may go.
@@ -225,7 +225,8 @@ impl Segment {
 #[inline(always)]
 fn tag<'a>(ctx: &SkBuffContext) -> Option<&'a mut Tag> {
     // SAFETY: the kernel hands over a valid context.
-    Tag::of(unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk })
+    let socket = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
+    Tag::of(Owner::new(ctx.skb.skb.cast(), socket))
 }
 
 /// When the packet was handed to the network: TCP stamps it, by the clock the programs read, so

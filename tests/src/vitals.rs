@@ -7,8 +7,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aya::maps::{HashMap, Map, MapData, MapInfo, loaded_maps};
+use aya::maps::{Array, HashMap, Map, MapData, MapInfo, loaded_maps};
 use shedder_common::endpoint::{EndpointKey, SlotRef};
+use shedder_common::map::{self, TAG_BYTES};
 
 /// Taken at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +76,8 @@ impl Turns {
     }
 }
 
-/// The entries of every hash of endpoints a process has loaded, by name; arrays cannot grow.
+/// The entries of every hash of endpoints a process has loaded, and the places for tags that are taken, by name.
+/// Other arrays cannot grow.
 pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     let own = map_ids(pid)?;
     let mut entries = BTreeMap::new();
@@ -92,6 +94,9 @@ pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
 fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
     let is_by_endpoint = usize::try_from(info.key_size()) == Ok(size_of::<EndpointKey>());
     let map = Map::from_map_data(MapData::from_id(info.id())?)?;
+    if let (Map::Array(_), Some(map::TAGS)) = (&map, info.name_as_str()) {
+        return Ok(Some(taken_places(&Array::try_from(map)?)));
+    }
     let (Map::HashMap(_) | Map::LruHashMap(_), true) = (&map, is_by_endpoint) else {
         return Ok(None);
     };
@@ -99,6 +104,11 @@ fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
     let map: HashMap<MapData, [u8; size_of::<EndpointKey>()], [u8; size_of::<SlotRef>()]> =
         HashMap::try_from(map)?;
     Ok(Some(map.keys().filter_map(Result::ok).count()))
+}
+
+fn taken_places(tags: &Array<MapData, [u8; TAG_BYTES]>) -> usize {
+    let tags = tags.iter().filter_map(Result::ok);
+    tags.filter(|tag| tag[..size_of::<u64>()] != [0; size_of::<u64>()]).count()
 }
 
 /// The maps whose descriptors a process has open.

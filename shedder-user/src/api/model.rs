@@ -222,6 +222,10 @@ pub struct Node {
     pub events_undecodable: u64,
     /// Connects let through unmeasured for want of memory.
     pub untagged: u64,
+    /// Connects whose mark was kept with the socket, since its usual place was taken by one connected long ago.
+    /// They are measured like others, at a higher price.
+    #[serde(default)]
+    pub stored_tags: u64,
     /// Redirects and holds that could not be applied; the connects went through.
     pub actions_failed: u64,
     /// Connects held now.

@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 34] = [
+static OTHERS: [&Family; 35] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -56,6 +56,7 @@ static OTHERS: [&Family; 34] = [
     &MAP_CAPACITY,
     &EVENTS_DROPPED,
     &UNTAGGED,
+    &STORED_TAGS,
     &ACTIONS_FAILED,
     &HELD,
     &VERDICT_AGE,
@@ -105,6 +106,11 @@ pub(super) static EVENTS_DROPPED: Family = counter(
 );
 pub(super) static UNTAGGED: Family =
     counter("shedder_untagged_total", "", "Connects let through unmeasured for want of memory.");
+pub(super) static STORED_TAGS: Family = counter(
+    "shedder_stored_tags_total",
+    "",
+    "Connects whose mark was kept with the socket, since its usual place was taken: measured, at a higher price.",
+);
 pub(super) static ACTIONS_FAILED: Family = counter(
     "shedder_actions_failed_total",
     "action",

@@ -183,6 +183,7 @@ fn node(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     let dropped = [("lost", node.events_lost), ("undecodable", snapshot.undecodable)];
     labelled(form, &family::EVENTS_DROPPED, "reason", &dropped);
     form.family(&family::UNTAGGED).put(&none, node.untagged);
+    form.family(&family::STORED_TAGS).put(&none, node.stored_tags);
     let failed = [
         ("redirect", node.redirects_failed),
         ("hold", node.holds_failed),

@@ -30,6 +30,18 @@ impl Caller {
         self.ask_for_connection(&Order::Prepare { addr, kind: kind.clone() })
     }
 
+    /// Makes a socket for `addr` whose cookie is that of a connection and a multiple of `places`, and does not connect
+    /// it.
+    pub fn prepare_beside(
+        &mut self,
+        connection: ConnectionId,
+        addr: SocketAddr,
+        places: u32,
+    ) -> Result<ConnectionId> {
+        let (connection, places) = (connection.0, places.into());
+        self.ask_for_connection(&Order::PrepareBeside { connection, addr, places })
+    }
+
     /// Connects a socket that is kept, as it is, by a `connect(2)` that blocks.
     pub fn connect_with(
         &mut self,

@@ -22,6 +22,7 @@ pub(super) enum Order {
     Crowd { addr: SocketAddr, threads: u32, timeout: Duration },
     Burst { addrs: Vec<SocketAddr>, rounds: u32, processes: u32 },
     Prepare { addr: SocketAddr, kind: Kind },
+    PrepareBeside { connection: u64, addr: SocketAddr, places: u64 },
     ConnectWith { connection: u64, addr: SocketAddr, timeout: Duration },
     Open { addr: SocketAddr, timeout: Duration },
     Start { addr: SocketAddr },

@@ -35,6 +35,22 @@ pub(super) fn reconnect(
     connect_with(socket, addr, timeout)
 }
 
+/// A socket for `addr` whose cookie is that of `other` and a multiple of `places`. The kernel gives cookies in turn, by
+/// the thousand to each CPU.
+pub(super) fn prepare_beside(other: &Socket, addr: SocketAddr, places: u64) -> io::Result<Socket> {
+    let wanted = other.cookie()? % places;
+    for _ in 0..places * TURNS {
+        let socket = new_socket(addr)?;
+        if socket.cookie()? % places == wanted {
+            return Ok(socket);
+        }
+    }
+    Err(io::Error::other("the kernel does not give cookies in turn"))
+}
+
+/// How often cookies may go round without the one that is wanted: the other CPUs may have got it.
+const TURNS: u64 = 20;
+
 /// Connects a socket as it is.
 pub(super) fn connect_with(
     socket: &Socket,

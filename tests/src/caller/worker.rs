@@ -54,6 +54,9 @@ impl Worker {
                 Reply::Tally(Tally::sum(storm(processes, || burst(addrs, rounds))?))
             }
             Order::Prepare { addr, ref kind } => Reply::Opened(self.keep(kind.socket(addr)?)),
+            Order::PrepareBeside { connection, addr, places } => Reply::Opened(
+                self.keep(reuse::prepare_beside(self.kept(connection)?, addr, places)?),
+            ),
             Order::ConnectWith { connection, addr, timeout } => {
                 Reply::Attempt(reuse::connect_with(self.kept(connection)?, addr, timeout)?)
             }

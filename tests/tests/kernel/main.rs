@@ -57,6 +57,7 @@ mod sockets;
 mod supervisor;
 mod syn_count;
 mod systemd;
+mod tags;
 mod tampering;
 mod throttled;
 mod top;
