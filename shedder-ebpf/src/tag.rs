@@ -207,9 +207,10 @@ impl Tag {
         self.measure & MEASURE_CONNECTS_ONLY != 0
     }
 
-    /// Whether nobody misses this tag, though its socket was never said to be closed. Either its connect did not
-    /// come as far as a SYN: it lies between two cookies that are many connects apart. Or its slot has another
-    /// tenant by now, so that what becomes of it does not count.
+    /// Whether nobody misses this tag, though its socket was never said to be closed. Either its connect did not come
+    /// as far as a SYN, and two others have come by since, which are thousands of cookies apart: it failed, or waits
+    /// with Fast Open for something to send, and would go unmeasured. Or its slot has another tenant by now, so that
+    /// what becomes of it does not count.
     #[inline(always)]
     fn is_abandoned(&self) -> bool {
         if self.is_held != 0 || self.own_syn_count != 0 || self.origin.generation != 0 {
