@@ -272,14 +272,17 @@ fn redirect(ctx: &SockAddrContext, origin: SlotRef, target: u16, is_ipv6: bool) 
     }
 }
 
-/// Shows a redirected connection the peer it asked for: other programs of the application look for it.
+/// Shows a redirected connection the peer it asked for: other programs of the application look for it. When that is
+/// forgotten, and its slot another's, the peer is who it is.
 #[inline(always)]
 pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
     let Some(tag) = Tag::of(owner(ctx)) else { return datagram::name_peer(ctx, is_ipv6) };
     if tag.origin.generation == NO_ORIGIN.generation {
         return;
     }
-    if let Some(origin) = REDIRECTS.get(tag.origin.slot) {
+    if let Some(origin) = REDIRECTS.get(tag.origin.slot)
+        && origin.slot.generation == tag.origin.generation
+    {
         rewrite(ctx, &origin.key, is_ipv6);
     }
 }

@@ -49,10 +49,13 @@ pub fn send_ipv6(ctx: &SockAddrContext) -> Outcome {
 /// sender of what it receives.
 #[inline(always)]
 pub fn name_peer(ctx: &SockAddrContext, is_ipv6: bool) {
-    let Some((origin, target)) = Detour::of(socket(ctx)) else { return };
-    let (Some(origin), Some(target)) = (REDIRECTS.get(origin), REDIRECTS.get(target)) else {
+    let Some((asked, target)) = Detour::of(socket(ctx)) else { return };
+    let (Some(origin), Some(target)) = (REDIRECTS.get(asked.slot), REDIRECTS.get(target)) else {
         return;
     };
+    if !asked.is(origin.slot) {
+        return;
+    }
     let caller = target.key.caller;
     let peer = if is_ipv6 { address::ipv6(ctx, caller) } else { address::ipv4(ctx, caller) };
     if is_same(&peer, &target.key) {

@@ -98,6 +98,14 @@ impl Caller {
         self.ask_for_attempt(&Order::Reconnect { connection: connection.0, addr, timeout })
     }
 
+    /// Whom the application believes to be connected to, by `getpeername(2)`.
+    pub fn peer(&mut self, connection: ConnectionId) -> Result<SocketAddr> {
+        let Reply::Peer(peer) = self.ask(&Order::Peer { connection: connection.0 })? else {
+            bail!(MIXED_UP);
+        };
+        Ok(peer)
+    }
+
     /// How often the kernel sends a SYN of this socket again, as the application reads it
     /// (`TCP_SYNCNT`).
     pub fn syn_count(&mut self, connection: ConnectionId) -> Result<u32> {

@@ -31,6 +31,7 @@ pub(super) enum Order {
     LastRequest { connection: u64, timeout: Duration },
     Exchange { connection: u64, to: Option<SocketAddr>, timeout: Duration },
     AwaitEnd { connection: u64, timeout: Duration },
+    Peer { connection: u64 },
     SynCount { connection: u64 },
     SetSynCount { connection: u64, count: u32 },
     Close { connection: u64 },
@@ -49,8 +50,7 @@ pub(super) enum Reply {
     Opened(u64),
     Started(u64, Option<Errno>),
     Ended(Cause),
+    Peer(SocketAddr),
     SynCount(u32),
-    Set,
-    Closed,
     Done,
 }

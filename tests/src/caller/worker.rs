@@ -83,6 +83,10 @@ impl Worker {
             Order::AwaitEnd { connection, timeout } => {
                 Reply::Ended(tcp::await_end(self.kept(connection)?, timeout))
             }
+            Order::Peer { connection } => {
+                let peer = self.kept(connection)?.peer_addr()?;
+                Reply::Peer(peer.as_socket().context("a peer has an address")?)
+            }
             Order::SynCount { connection } => {
                 let count = tcp_option::read(self.kept(connection)?, libc::TCP_SYNCNT)?;
                 Reply::SynCount(count.cast_unsigned())

@@ -124,13 +124,45 @@ fn a_breaker_that_waits_for_calls_in_vain_is_forgotten() {
     assert_eq!(daemon.status().expect("it answers").node.endpoints, 0);
 }
 
+/// Nobody else's name is shown for it: the peer of a connection that went to its sibling is the sibling.
+#[test]
+fn a_redirected_connection_is_not_shown_the_name_of_another() {
+    let (mut caller, cgroup) = caller("renamed");
+    let [good, dead, other] =
+        [Behaviour::Healthy, Behaviour::Refuse, Behaviour::Healthy].map(backend);
+    let rules = "open.action = \"redirect\"";
+    let daemon = forgetful_by(rules, &cgroup, &[good.addr()], &[&dead, &other], 2);
+    let events = daemon.events().expect("it answers");
+    caller.call(dead.addr(), PATIENCE).expect("it lives");
+    wait_for_discovery(&events, dead.addr());
+    daemon.succeed(&["trip", &dead.addr().to_string(), "--for", "1s"]).expect("root may trip");
+    let connection = caller.open(dead.addr(), PATIENCE).expect("its sibling takes it");
+    assert_eq!(caller.peer(connection).expect("it lives"), dead.addr());
+    wait_for_forgetting(&events, dead.addr());
+    wait_for("another has its slot", || {
+        caller.call(other.addr(), PATIENCE).expect("it lives");
+        daemon.breaker(other.addr()).is_ok()
+    });
+    assert_eq!(caller.peer(connection).expect("it lives"), good.addr());
+}
+
 /// A daemon that forgets after a second: `named` endpoints, and those of any loopback address with
 /// the port of one of `found`.
 fn forgetful(cgroup: &Cgroup, named: &[SocketAddr], found: &[&Backend], slots: u32) -> Daemon {
+    forgetful_by(LASTING, cgroup, named, found, slots)
+}
+
+fn forgetful_by(
+    rules: &str,
+    cgroup: &Cgroup,
+    named: &[SocketAddr],
+    found: &[&Backend],
+    slots: u32,
+) -> Daemon {
     let networks = found.iter().map(|backend| format!("127.0.0.0/8:{}", backend.addr().port()));
     let endpoints: Vec<String> = named.iter().map(ToString::to_string).chain(networks).collect();
-    let text = policy(cgroup, &[], LASTING)
-        .replace("endpoints = []", &format!("endpoints = {endpoints:?}"));
+    let text =
+        policy(cgroup, &[], rules).replace("endpoints = []", &format!("endpoints = {endpoints:?}"));
     let node = format!("[node]\nmax_endpoints = {slots}\nforget_after = \"1s\"\n");
     Daemon::start(&format!("{node}{text}")).expect("it starts")
 }
