@@ -154,6 +154,8 @@ pub(super) const ROWS: [Row; 14] = [
         title: "all 5 refuse",
         ill: 5,
         script: &[(3.0, Refuse), (15.0, Healthy)],
+        remark: "While every backend refuses no guard can answer a call. What can be got wrong is the time after it, and \
+                 there shedder and Envoy lose none.",
         ..USUAL
     },
     Row {
@@ -161,6 +163,7 @@ pub(super) const ROWS: [Row; 14] = [
         title: "another caller's own requests break its connections",
         ill: 0,
         is_poisoned: true,
+        remark: "None of them takes one caller's fault for that of the backends.",
         ..USUAL
     },
     Row {

@@ -92,7 +92,7 @@ fn extent(figures: Vec<Option<f64>>, digits: usize) -> String {
     }
 }
 
-/// A line for each peer that let fewer bad calls through.
+/// A line where a peer let no more bad calls through.
 fn behind(row: &Row, figures: &Figures) -> Vec<String> {
     let bad = |guard: Guard| {
         let trials = figures.trials.iter().filter(|it| it.row == row.id && it.guard == guard);
@@ -100,21 +100,28 @@ fn behind(row: &Row, figures: &Figures) -> Vec<String> {
     };
     let Some(ours) = bad(Guard::Shedder) else { return Vec::new() };
     let peers = Guard::ALL.into_iter().filter(|guard| guard.product().is_some());
-    let better: Vec<String> = peers
-        .filter_map(|peer| {
-            let theirs = bad(peer)?;
-            let is_better = theirs.median < ours.median;
-            is_better.then(|| format!("{} ({:.0})", peer.name(), theirs.median))
-        })
+    let (mut fewer, mut as_few) = (Vec::new(), Vec::new());
+    for (peer, theirs) in peers.filter_map(|peer| Some((peer, bad(peer)?.median))) {
+        if theirs < ours.median {
+            fewer.push(format!("{} ({theirs:.0})", peer.name()));
+        } else if theirs <= ours.median {
+            as_few.push(peer.name());
+        }
+    }
+    let lists = [("fewer", fewer.join(", ")), ("as few", as_few.join(", "))];
+    let lists: Vec<String> = lists
+        .into_iter()
+        .filter(|(_, peers)| !peers.is_empty())
+        .map(|(word, peers)| format!("{word} with {peers}"))
         .collect();
-    if better.is_empty() {
+    if lists.is_empty() {
         return Vec::new();
     }
     let remark = if row.remark.is_empty() { "Not explained yet." } else { row.remark };
     vec![format!(
-        "- **{}** ({:.0} bad calls): fewer with {}. {remark}\n",
+        "- **{}** ({:.0} bad calls): {}. {remark}\n",
         row.id,
         ours.median,
-        better.join(", ")
+        lists.join(", ")
     )]
 }
