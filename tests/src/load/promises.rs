@@ -4,6 +4,7 @@
 
 use super::figures::Figures;
 use crate::promise::{Promise, Verdict};
+use crate::vitals::has_grown;
 
 impl Promise {
     /// Unless it was looked at well enough to judge.
@@ -27,7 +28,7 @@ pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
     let entries = after.iter().map(|(name, entries)| format!("{name} {} → {entries}", of(name)));
     let left = figures.left.iter().map(|left| format!("left: {left}"));
     let maps: Vec<String> = entries.chain(left).collect();
-    let some_grew = after.iter().any(|(name, entries)| *entries > of(name));
+    let some_grew = after.iter().any(|(name, entries)| has_grown(name, before, *entries));
     vec![
         Promise::new(
             "an idle daemon takes hardly any processor time",

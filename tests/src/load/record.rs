@@ -18,7 +18,7 @@ use super::stage::{SHED_ERRNO, Stage};
 use super::table;
 use crate::clock::{now, remaining};
 use crate::interrupt;
-use crate::vitals::{Vitals, map_entries, processor_time};
+use crate::vitals::{Vitals, has_grown, map_entries, processor_time};
 
 /// Plays once.
 pub(super) fn play(stage: Stage, idle: Duration, length: Duration) -> Result<Figures> {
@@ -145,9 +145,8 @@ impl Holdings {
     }
 
     fn exceed(&self, earlier: &Self) -> bool {
-        let grew = |(name, entries): (&String, &usize)| {
-            earlier.map_entries.get(name).is_none_or(|before| entries > before)
-        };
+        let grew =
+            |(name, entries): (&String, &usize)| has_grown(name, &earlier.map_entries, *entries);
         self.descriptors > earlier.descriptors
             || self.pins > earlier.pins
             || self.map_entries.iter().any(grew)

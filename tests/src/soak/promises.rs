@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::figures::{FaultFigures, Figures};
 use crate::promise::{Promise, Verdict};
 use crate::statistics::{Extent, figure};
+use crate::vitals::has_grown;
 
 /// Judges all of them.
 pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
@@ -81,9 +82,8 @@ fn maps(figures: &Figures) -> Promise {
             format!("{name} {} → {entries}", before.get(name).copied().unwrap_or(0))
         })
         .collect();
-    let has_grown =
-        |(name, entries): (&String, &usize)| before.get(name).is_none_or(|before| entries > before);
-    let is_kept = !after.is_empty() && !after.iter().any(has_grown);
+    let some_grew = after.iter().any(|(name, entries)| has_grown(name, before, *entries));
+    let is_kept = !after.is_empty() && !some_grew;
     Promise::new("no map grows", is_kept, format!("entries: {}", changes.join(", ")))
 }
 
