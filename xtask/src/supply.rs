@@ -44,7 +44,7 @@ fn write_bills() -> Result<()> {
     command.args(["--no-build-deps", "--quiet", "--override-filename", NAME]);
     process::run(command.current_dir(paths::root()))?;
     // It writes one beside every manifest of the workspace.
-    for package in ["shedder-common", "tests", "xtask"] {
+    for package in ["shedder-common", "tests", "tests/fuzz", "xtask"] {
         drop(fs::remove_file(written(package)));
     }
     for package in PRODUCTS {
