@@ -71,5 +71,6 @@ const TESTS: [(&str, &[&str]); 2] = [
     ),
 ];
 /// Tests drawn by chance look at their environment for how often.
-const FLAGS: &str = "-Zmiri-disable-isolation";
+/// Else powers differ in their last digits from one call to the next, and what is reckoned twice with them too.
+const FLAGS: &str = "-Zmiri-disable-isolation -Zmiri-deterministic-floats";
 const CASES: &str = "2";
