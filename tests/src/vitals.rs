@@ -91,8 +91,8 @@ pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     Ok(entries)
 }
 
-/// Whether a map of this name has more entries than `before`. The place of a connection whose end nobody told, because its
-/// cgroup was let go of, is kept until another wants it: a hundredth of all places is no leak.
+/// Whether a map of this name has more entries than `before`. The place of a connection whose end nobody told is kept until
+/// another wants it, so it cannot pile up: a hundredth of all places is no leak.
 pub fn has_grown(name: &str, before: &BTreeMap<String, usize>, entries: usize) -> bool {
     let spare = if name == map::TAGS { TAG_PLACES as usize / 100 } else { 0 };
     before.get(name).is_none_or(|before| entries > before + spare)
