@@ -70,7 +70,7 @@ const TESTS: [(&str, &[&str]); 2] = [
         ],
     ),
 ];
-/// Tests drawn by chance look at their environment for how often.
 /// Else powers differ in their last digits from one call to the next, and what is reckoned twice with them too.
 const FLAGS: &str = "-Zmiri-disable-isolation -Zmiri-deterministic-floats";
+/// Tests drawn by chance look at their environment for how often.
 const CASES: &str = "2";
