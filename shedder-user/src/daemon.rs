@@ -252,7 +252,6 @@ impl Daemon {
                 }
                 Some(control) = orders.recv() => self.answer(control),
                 names = self.names.next() => self.take_names(names),
-                content = self.watch.next() => self.take_change(content),
                 _ = reload.recv() => {
                     // Whoever is to know is told by journal and log.
                     let _outcome = self.reload_now(Occasion::Signal);
@@ -270,6 +269,9 @@ impl Daemon {
         self.look();
         if due.rescan {
             self.rescan();
+        }
+        if let Some(content) = self.watch.take() {
+            self.take_change(content);
         }
         if due.watch {
             self.watch.look();

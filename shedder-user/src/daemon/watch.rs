@@ -4,9 +4,9 @@
 //! content changes (written in place, renamed over, a symbolic link moved as a `ConfigMap` does it, an edit
 //! that puts the time back) is seen, and a file is taken up only when two readings find the same in it.
 
-use std::future::pending;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use tokio::task::JoinSet;
+use tokio::task::spawn_blocking;
 
 use super::reload::Content;
 use crate::config::Source;
@@ -17,8 +17,9 @@ pub(super) struct Watch {
     /// Nothing when nothing is watched.
     source: Option<Source>,
     settling: Settling,
-    /// At most one, where reading may wait. Ends with its value.
-    readings: JoinSet<Content>,
+    /// Where reading may wait. It is asked for rather than told of: a reading that finds what it found before would
+    /// wake the loop for nothing, twice a second.
+    reading: Option<Receiver<Content>>,
 }
 
 impl Watch {
@@ -28,33 +29,32 @@ impl Watch {
         Self {
             source: is_watched.then(|| source.clone()),
             settling: Settling::new(Ok(content.to_vec())),
-            readings: JoinSet::new(),
+            reading: None,
         }
     }
 
     /// Begins to read the file again, unless the last reading still waits for it.
     pub(super) fn look(&mut self) {
         if let Some(source) = self.source.clone()
-            && self.readings.is_empty()
+            && self.reading.is_none()
         {
-            self.readings.spawn_blocking(move || source.read_again());
+            let (sender, reading) = channel();
+            // Whoever began the reading may be gone.
+            drop(spawn_blocking(move || drop(sender.send(source.read_again()))));
+            self.reading = Some(reading);
         }
     }
 
-    /// What the file holds now, once that is something else.
-    pub(super) async fn next(&mut self) -> Content {
-        loop {
-            match self.readings.join_next().await {
-                Some(Ok(content)) => {
-                    if let Some(content) = self.settling.look(content) {
-                        return content;
-                    }
-                }
-                // One that has died says nothing.
-                Some(Err(_)) => {}
-                None => return pending().await,
-            }
-        }
+    /// What the file held when it was read last, once that is something else.
+    pub(super) fn take(&mut self) -> Option<Content> {
+        let content = match self.reading.as_ref()?.try_recv() {
+            Ok(content) => Some(content),
+            Err(TryRecvError::Empty) => return None,
+            // One that has died says nothing.
+            Err(TryRecvError::Disconnected) => None,
+        };
+        self.reading = None;
+        self.settling.look(content?)
     }
 }
 
