@@ -238,7 +238,7 @@ impl Daemon {
         loop {
             let due = schedule.next(self.engine.poll_timeout());
             tokio::select! {
-                woken = timer.wait_until(due) => {
+                woken = timer.wait_until(due, self.config.node.tick) => {
                     woken.context("the timer cannot be read")?;
                     self.act_by_itself(&mut schedule);
                 }

@@ -43,14 +43,15 @@ impl Schedule {
         engine.map_or(self.look, |engine| engine.min(self.look))
     }
 
-    /// A look has begun: what else is to be done with it. The next one comes after `tick`, and
+    /// A look has begun: what else is to be done with it. The next one comes a `tick` after this one was due, and
     /// what was missed is not made up for.
     pub(super) fn take(&mut self, now: Monotonic, tick: Duration, rescan: Duration) -> Due {
         if now < self.look {
             // For the engine alone.
             return Due { rescan: false, watch: false };
         }
-        self.look = now.plus(tick);
+        let next = self.look.plus(tick);
+        self.look = if now < next { next } else { now.plus(tick) };
         let soon = now.plus(tick / 2);
         let is_due = |at: &mut Monotonic, period: Duration| {
             let is_due = *at <= soon;
@@ -63,11 +64,12 @@ impl Schedule {
     }
 }
 
-/// A timer that wakes the loop.
+/// A timer that wakes the loop. It goes on by itself, tick after tick: only who wants it otherwise sets it.
 #[derive(Debug)]
 pub(super) struct Timer {
     descriptor: AsyncFd<OwnedFd>,
-    set_to: Option<Monotonic>,
+    /// When it wakes next, and how long after that again.
+    set_to: Option<(Monotonic, Duration)>,
 }
 
 impl Timer {
@@ -77,36 +79,43 @@ impl Timer {
         Ok(Self { descriptor: readable(descriptor)?, set_to: None })
     }
 
-    /// Waits until `at`. May be given up and begun anew with another time.
-    pub(super) async fn wait_until(&mut self, at: Monotonic) -> io::Result<()> {
-        if self.set_to != Some(at) {
+    /// Waits until `at`, after which it wakes each `tick`, more than nothing. May be given up and begun anew with
+    /// other times.
+    pub(super) async fn wait_until(&mut self, at: Monotonic, tick: Duration) -> io::Result<()> {
+        if self.set_to != Some((at, tick)) {
             // Zero would stop it.
-            let nanoseconds = at.as_nanos().max(1);
-            let value = Timespec {
-                tv_sec: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX),
-                tv_nsec: i64::try_from(nanoseconds % SECOND).unwrap_or(0),
-            };
-            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let spec = Itimerspec { it_interval: once, it_value: value };
+            let first = Duration::from_nanos(at.as_nanos().max(1));
+            let spec = Itimerspec { it_interval: timespec(tick), it_value: timespec(first) };
             timerfd_settime(self.descriptor.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
-            self.set_to = Some(at);
+            self.set_to = Some((at, tick));
         }
         loop {
             let mut ready = self.descriptor.readable().await?;
-            match rustix::io::read(self.descriptor.get_ref(), &mut [0; 8]) {
+            let mut count = [0; 8];
+            let outcome = rustix::io::read(self.descriptor.get_ref(), &mut count);
+            // Nothing is left, and a time that comes after the reading is told anew.
+            ready.clear_ready();
+            match outcome {
                 Ok(_) => {
-                    self.set_to = None;
+                    let times = u32::try_from(u64::from_ne_bytes(count)).unwrap_or(u32::MAX);
+                    self.set_to = Some((at.plus(tick.saturating_mul(times)), tick));
                     return Ok(());
                 }
                 // Of a time it was set to before.
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 }
 
-const SECOND: u64 = 1_000_000_000;
+fn timespec(length: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: length.subsec_nanos().into(),
+    }
+}
+
 /// A change of the policy file is taken up when two readings find the same.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -131,7 +140,7 @@ mod tests {
         for look in [1100, 1201, 1301, 1402] {
             assert_eq!(take(look), NOTHING, "{look}");
         }
-        assert_eq!(take(1502), BOTH);
+        assert_eq!(take(1500), BOTH);
         assert_eq!(take(1602), NOTHING);
         // After a long sleep nothing is made up for.
         assert_eq!(take(60_000), BOTH);
@@ -157,13 +166,32 @@ mod tests {
         let soon = start.plus(Duration::from_millis(20));
         tokio::select! {
             biased;
-            waited = timer.wait_until(start.plus(Duration::from_hours(1))) => panic!("{waited:?}"),
+            waited = timer.wait_until(start.plus(Duration::from_hours(1)), TICK) => panic!("{waited:?}"),
             () = tokio::task::yield_now() => {}
         }
-        timer.wait_until(soon).await.expect("it can");
+        timer.wait_until(soon, TICK).await.expect("it can");
         assert!(crate::clock::now() >= soon);
         // The past is at once.
-        timer.wait_until(start).await.expect("it can");
-        timer.wait_until(start).await.expect("it can");
+        timer.wait_until(start, TICK).await.expect("it can");
+        timer.wait_until(start, TICK).await.expect("it can");
+    }
+
+    #[tokio::test]
+    async fn a_timer_goes_on_by_itself() {
+        let mut timer = Timer::new().expect("there are timers");
+        let tick = Duration::from_millis(10);
+        let mut at = crate::clock::now();
+        for _ in 0..5 {
+            at = at.plus(tick);
+            timer.wait_until(at, tick).await.expect("it can");
+            assert!(crate::clock::now() >= at);
+            let (next, _) = timer.set_to.expect("it is set");
+            assert!(next >= at.plus(tick), "what has passed is not waited for: {next:?} {at:?}");
+        }
+        // As after a loop that was held up: those that were missed come at once, and as one.
+        std::thread::sleep(3 * tick);
+        timer.wait_until(at.plus(tick), tick).await.expect("it can");
+        let (next, _) = timer.set_to.expect("it is set");
+        assert!(next >= at.plus(4 * tick), "{next:?} {at:?}");
     }
 }
