@@ -91,12 +91,14 @@ pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     Ok(entries)
 }
 
-/// Whether a map of this name has more entries than `before`. Of places for tags a hundredth may be left: Linux 6.18 did not
+/// Whether a map has more entries than `before`. Of places for tags a hundredth may be left: Linux 6.18 did not
 /// run the program at the end of one connection in about ten millions (of 28,847,877 it was run for 28,847,870, and the
 /// kernel's own counters have all of them), and whose end is not told keeps its place until its slot has another tenant.
-pub fn has_grown(name: &str, before: &BTreeMap<String, usize>, entries: usize) -> bool {
-    let spare = if name == map::TAGS { TAG_PLACES as usize / 100 } else { 0 };
-    before.get(name).is_none_or(|before| entries > before + spare)
+pub fn some_grew(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> bool {
+    let spare = |name| if name == map::TAGS { TAG_PLACES as usize / 100 } else { 0 };
+    after.iter().any(|(name, entries)| {
+        before.get(name).is_none_or(|before| *entries > before + spare(name.as_str()))
+    })
 }
 
 fn entries_of(info: &MapInfo) -> Result<Option<usize>> {

@@ -4,7 +4,7 @@
 
 use super::figures::Figures;
 use crate::promise::{Promise, Verdict};
-use crate::vitals::has_grown;
+use crate::vitals::some_grew;
 
 impl Promise {
     /// Unless it was looked at well enough to judge.
@@ -28,7 +28,6 @@ pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
     let entries = after.iter().map(|(name, entries)| format!("{name} {} → {entries}", of(name)));
     let left = figures.left.iter().map(|left| format!("left: {left}"));
     let maps: Vec<String> = entries.chain(left).collect();
-    let some_grew = after.iter().any(|(name, entries)| has_grown(name, before, *entries));
     vec![
         Promise::new(
             "an idle daemon takes hardly any processor time",
@@ -60,7 +59,7 @@ pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
         .if_judged(short),
         Promise::new("no descriptor leaks", descriptors[1] <= descriptors[0], change(descriptors)),
         Promise::new("no pin is left", pins[1] <= pins[0], change(pins)),
-        Promise::new("no map grows", !after.is_empty() && !some_grew, maps.join(", ")),
+        Promise::new("no map grows", !after.is_empty() && !some_grew(before, after), maps.join(", ")),
     ]
 }
 

@@ -18,7 +18,7 @@ use super::stage::{SHED_ERRNO, Stage};
 use super::table;
 use crate::clock::{now, remaining};
 use crate::interrupt;
-use crate::vitals::{Vitals, has_grown, map_entries, processor_time};
+use crate::vitals::{Vitals, map_entries, processor_time, some_grew};
 
 /// Plays once.
 pub(super) fn play(stage: Stage, idle: Duration, length: Duration) -> Result<Figures> {
@@ -145,11 +145,9 @@ impl Holdings {
     }
 
     fn exceed(&self, earlier: &Self) -> bool {
-        let grew =
-            |(name, entries): (&String, &usize)| has_grown(name, &earlier.map_entries, *entries);
         self.descriptors > earlier.descriptors
             || self.pins > earlier.pins
-            || self.map_entries.iter().any(grew)
+            || some_grew(&earlier.map_entries, &self.map_entries)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::figures::{FaultFigures, Figures};
 use crate::promise::{Promise, Verdict};
 use crate::statistics::{Extent, figure};
-use crate::vitals::has_grown;
+use crate::vitals::some_grew;
 
 /// Judges all of them.
 pub(super) fn judge(figures: &Figures) -> Vec<Promise> {
@@ -82,8 +82,7 @@ fn maps(figures: &Figures) -> Promise {
             format!("{name} {} → {entries}", before.get(name).copied().unwrap_or(0))
         })
         .collect();
-    let some_grew = after.iter().any(|(name, entries)| has_grown(name, before, *entries));
-    let is_kept = !after.is_empty() && !some_grew;
+    let is_kept = !after.is_empty() && !some_grew(before, after);
     Promise::new("no map grows", is_kept, format!("entries: {}", changes.join(", ")))
 }
 
