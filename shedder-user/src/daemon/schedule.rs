@@ -140,7 +140,7 @@ mod tests {
         for look in [1100, 1201, 1301, 1402] {
             assert_eq!(take(look), NOTHING, "{look}");
         }
-        assert_eq!(take(1500), BOTH);
+        assert_eq!(take(1502), BOTH);
         assert_eq!(take(1602), NOTHING);
         // After a long sleep nothing is made up for.
         assert_eq!(take(60_000), BOTH);
