@@ -3,6 +3,8 @@
 //! A start adds one to the gauge of its moment, its end takes the same one back, so the daemon knows
 //! how many wait and for how long without anything having to end first.
 
+use core::mem::offset_of;
+
 use bytemuck::{Pod, Zeroable};
 
 /// Moments the ring tells apart.
@@ -94,6 +96,20 @@ impl Mark {
     #[inline(always)]
     pub const fn is_stalled(self) -> bool {
         self.0 & STALLED != 0
+    }
+
+    /// Where in an [`InFlightRow`] it is counted, in bytes.
+    pub const fn gauges(self) -> [Option<usize>; 2] {
+        if !self.is_open() {
+            return [None, None];
+        }
+        let begun = offset_of!(InFlightRow, begun) + self.index() * size_of::<u32>();
+        let stalled = match (self.is_stalled(), self.is_waiting()) {
+            (false, _) => None,
+            (true, true) => Some(offset_of!(InFlightRow, stalled_waiting)),
+            (true, false) => Some(offset_of!(InFlightRow, stalled_connecting)),
+        };
+        [Some(begun), stalled]
     }
 
     /// The same, stalled.

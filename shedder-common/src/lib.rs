@@ -26,6 +26,7 @@ pub mod histogram;
 pub mod in_flight;
 pub mod map;
 pub mod protocol;
+pub mod tag;
 pub mod time;
 pub mod verdict;
 

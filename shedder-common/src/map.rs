@@ -26,8 +26,7 @@ pub const REDIRECTS: &str = "REDIRECTS";
 pub const NODE: &str = "NODE";
 /// Mappable array of [`crate::breaker::BreakerRow`] by slot; no program looks at it.
 pub const BREAKERS: &str = "BREAKERS";
-/// Array of [`TAG_BYTES`]: what is known of the connects of sockets. The first word is the cookie of the socket that has
-/// the place, or zero; the rest of the layout is the programs' own.
+/// Array of [`crate::tag::TagRow`]: what is known of the connects of sockets.
 pub const TAGS: &str = "TAGS";
 /// As [`TAGS`], kept with the sockets whose place there is taken.
 pub const STORED_TAGS: &str = "STORED_TAGS";
@@ -67,8 +66,6 @@ pub const MAX_SLOTS: u32 = 65_536;
 /// Connections whose tags need no memory of their own, as long as no two of their cookies name the same place.
 /// Cookies are numbers in turn, so that a place is taken only by what was connected long ago. A power of two.
 pub const TAG_PLACES: u32 = 16_384;
-/// Size of a place for a tag.
-pub const TAG_BYTES: usize = 128;
 /// Bytes of the event ring.
 pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// Entries of the destination trie.

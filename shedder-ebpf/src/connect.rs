@@ -10,13 +10,14 @@ use shedder_common::caller::CallerRow;
 use shedder_common::counters::SlotCounters;
 use shedder_common::decision::{Ask, Decision, Shed, decide};
 use shedder_common::endpoint::{EndpointKey, SlotRef};
+use shedder_common::tag::ADMITTED;
 use shedder_common::verdict::{self, Verdict};
 
 use crate::address::{IPPROTO_TCP, owner, rewrite, socket};
 use crate::maps::{COUNTERS, NODE, REDIRECTS, VERDICTS};
 use crate::refusal::{self, Refusal};
 use crate::settings::{is_debug, is_refused_already, now_ns};
-use crate::tag::{ADMITTED, HOLD_NONE, HOLD_PENDING, NO_ORIGIN, Tag};
+use crate::tag::{HOLD_NONE, HOLD_PENDING, NO_ORIGIN, Tag};
 use crate::{address, announce, atomic, datagram, flight, held, node, slot};
 
 /// What the connect program answers.

@@ -16,14 +16,13 @@ use aya_log_ebpf::debug;
 use shedder_common::ending::{self, End, Life, Outcome};
 use shedder_common::histogram::HistogramKind;
 use shedder_common::in_flight::Kind;
+use shedder_common::tag::{ADMITTED, CONNECTING, ESTABLISHED, IDLE};
 use shedder_common::verdict::{self, MEASURE_RTT};
 
 use crate::evidence::{Rows, is_tenant, measure, measure_round_trip, note_fallback, record, rows};
 use crate::maps::NODE;
 use crate::settings::{is_debug, now_ns, sk_err_offset};
-use crate::tag::{
-    ADMITTED, CONNECTING, ESTABLISHED, HOLD_NONE, HOLD_PENDING, IDLE, NO_ORIGIN, Owner, Tag,
-};
+use crate::tag::{HOLD_NONE, HOLD_PENDING, NO_ORIGIN, Owner, Tag};
 use crate::{atomic, flight, held, slot, syn_count};
 
 #[inline(always)]

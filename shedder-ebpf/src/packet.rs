@@ -11,11 +11,12 @@ use shedder_common::ending::Outcome;
 use shedder_common::histogram::HistogramKind;
 use shedder_common::in_flight::Kind;
 use shedder_common::protocol::{self, START, Start};
+use shedder_common::tag::{CONNECTING, ESTABLISHED};
 use shedder_common::verdict;
 
 use crate::evidence::{measure, record, rows};
 use crate::settings::now_ns;
-use crate::tag::{CONNECTING, ESTABLISHED, HOLD_PASSED, HOLD_PENDING, Owner, Tag};
+use crate::tag::{HOLD_PASSED, HOLD_PENDING, Owner, Tag};
 use crate::{atomic, flight, held, slot};
 
 /// A packet on its way out; whether it may go.

@@ -7,12 +7,14 @@
 //! races are benign: they can misjudge one turn of one connection, never write elsewhere.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ptr;
 
 use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get};
 use shedder_common::endpoint::SlotRef;
-use shedder_common::map::{TAG_BYTES, TAG_PLACES};
+use shedder_common::map::TAG_PLACES;
+use shedder_common::tag::{ADMITTED, IDLE, Phase, TagRow};
 use shedder_common::verdict::MEASURE_CONNECTS_ONLY;
 
 use crate::evidence::is_tenant;
@@ -80,18 +82,6 @@ pub struct Tag {
     /// What to measure; see [`shedder_common::verdict::Verdict::measure`].
     pub measure: u16,
 }
-
-/// How far a tagged connect has come. An integer, because the storage starts as zeros.
-pub type Phase = u8;
-/// No connect of ours, or one that has ended.
-pub const IDLE: Phase = 0;
-const _: () = assert!(IDLE == 0);
-/// Admitted; the kernel has not yet chosen port and route.
-pub const ADMITTED: Phase = 1;
-/// The SYN is on its way.
-pub const CONNECTING: Phase = 2;
-/// The handshake is complete.
-pub const ESTABLISHED: Phase = 3;
 
 /// Of a connect that went where it was meant to. What the storage starts as.
 pub const NO_ORIGIN: SlotRef = SlotRef { slot: 0, generation: 0 };
@@ -237,6 +227,12 @@ impl Tag {
 
 const _: () = {
     assert!(TAG_PLACES.is_power_of_two());
-    assert!(size_of::<Tag>() == TAG_BYTES);
-    assert!(core::mem::offset_of!(Tag, owner) == 0);
+    assert!(size_of::<Tag>() == size_of::<TagRow>());
+    assert!(offset_of!(Tag, owner) == offset_of!(TagRow, owner));
+    assert!(offset_of!(Tag, slot) == offset_of!(TagRow, slot));
+    assert!(offset_of!(Tag, started_ns) == offset_of!(TagRow, started_ns));
+    assert!(offset_of!(Tag, in_flight) == offset_of!(TagRow, in_flight));
+    assert!(offset_of!(Tag, phase) == offset_of!(TagRow, phase));
+    assert!(offset_of!(Tag, is_held) == offset_of!(TagRow, is_held));
+    assert!(offset_of!(Tag, has_overflowed) == offset_of!(TagRow, has_overflowed));
 };

@@ -41,6 +41,7 @@ mod taps;
 mod telemetry;
 mod turns;
 mod unfinished;
+mod untold;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -93,6 +94,7 @@ use self::schedule::{Schedule, Timer};
 use self::supervisor::Supervisor;
 use self::taps::Taps;
 use self::telemetry::Telemetry;
+use self::untold::Untold;
 use self::watch::Watch;
 
 /// The daemon, between start and stop.
@@ -114,6 +116,7 @@ struct Daemon {
     handover: Handover,
     endings: Endings,
     ports: Ports,
+    untold: Untold,
     journal: Journal,
     metrics: Metrics,
     /// Of daemons before this one.
@@ -377,6 +380,7 @@ impl Daemon {
             self.journal.guard(&self.config, &change);
         }
         self.forget_unused(now);
+        untold::advance(self, now);
         self.drop_left(now);
         self.listen_again(now);
     }

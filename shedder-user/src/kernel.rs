@@ -19,13 +19,14 @@ mod object;
 mod pins;
 mod relink;
 mod slots;
+mod tags;
 mod wake;
 
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{MapData, MapError, RingBuf};
 use aya_log::EbpfLogger;
 use shedder_common::breaker::BreakerRow;
 use shedder_common::caller::CallerRow;
@@ -50,9 +51,11 @@ pub use self::load::{LoadError, LoadOptions};
 pub use self::object::MissingObject;
 pub use self::pins::{PinError, Pins};
 pub use self::slots::SlotError;
+pub use self::tags::{OpenTag, Tags};
 
 use self::mapping::Mapping;
 use self::slots::SlotTable;
+use self::tags::TagPlaces;
 
 /// What an earlier daemon has left.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub struct Kernel {
     node: Mapping<NodeRow>,
     breakers: Mapping<BreakerRow>,
     dirty: Mapping<u64>,
+    tags: TagPlaces,
     events: RingBuf<MapData>,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -324,6 +328,31 @@ impl Kernel {
     /// What is open on a slot's connections.
     pub fn in_flight(&self, slot: SlotRef) -> InFlightRow {
         self.in_flight.read(slot.slot)
+    }
+
+    /// What the programs remember of connects, to be looked at by any thread.
+    pub fn tags(&self) -> Tags {
+        self.tags.shared()
+    }
+
+    /// Does for a connection that has ended what the programs do when they are told: it is no longer counted as open,
+    /// and its place is free. False when somebody was told after all.
+    pub fn end_untold(&mut self, tag: &OpenTag) -> Result<bool, MapError> {
+        let slot = tag.slot();
+        // The place of one whose slot has another tenant is anybody's, and nothing is counted for it.
+        if self.verdict(slot).generation != slot.generation || !self.tags.release(tag)? {
+            return Ok(false);
+        }
+        if tag.is_established() {
+            self.counters.add(slot.slot, offset_of!(SlotCounters, ended), 1);
+        }
+        for gauge in tag.mark().gauges().into_iter().flatten() {
+            self.in_flight.subtract_u32(slot.slot, gauge);
+        }
+        if tag.is_held() {
+            self.node.subtract(0, offset_of!(NodeRow, held));
+        }
+        Ok(true)
     }
 
     /// Whether round-trip times are measured, which is decided when loading.

@@ -52,6 +52,8 @@ pub enum Program {
         /// Zero is what takes back the answers of all programs.
         returns: i32,
     },
+    /// Once a connection is established, has no program be told of anything on it any more.
+    Deafen,
 }
 
 /// How a program is attached.
@@ -119,7 +121,7 @@ impl Program {
             Self::Deny6 { .. } => Hook::Connect6,
             Self::DropTo(_) => Hook::Egress,
             Self::DropFrom(_) => Hook::Ingress,
-            Self::SynTimer { .. } => Hook::SockOps,
+            Self::SynTimer { .. } | Self::Deafen => Hook::SockOps,
         }
     }
 
@@ -128,7 +130,7 @@ impl Program {
         match self {
             Self::Deny { .. } | Self::Deny6 { .. } | Self::Balance { .. } => 18,
             Self::DropTo(_) | Self::DropFrom(_) => 8,
-            Self::SynTimer { .. } => 13,
+            Self::SynTimer { .. } | Self::Deafen => 13,
         }
     }
 
@@ -140,6 +142,7 @@ impl Program {
             Self::DropTo(address) => instruction::drop_where(instruction::DESTINATION, address),
             Self::DropFrom(address) => instruction::drop_where(instruction::SOURCE, address),
             Self::SynTimer { jiffies, returns } => instruction::syn_timer(jiffies, returns),
+            Self::Deafen => instruction::deafen(),
         }
     }
 }

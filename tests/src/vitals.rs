@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::mem::offset_of;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo, loaded_maps};
 use shedder_common::endpoint::{EndpointKey, SlotRef};
-use shedder_common::map::{self, TAG_BYTES, TAG_PLACES};
+use shedder_common::map;
+use shedder_common::tag::TagRow;
 
 /// Taken at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -91,14 +93,9 @@ pub fn map_entries(pid: u32) -> Result<BTreeMap<String, usize>> {
     Ok(entries)
 }
 
-/// Whether a map has more entries than `before`. Of places for tags a hundredth may be left: Linux 6.18 did not
-/// run the program at the end of one connection in about ten millions (of 28,847,877 it was run for 28,847,870, and the
-/// kernel's own counters have all of them), and whose end is not told keeps its place until its slot has another tenant.
+/// Whether a map has more entries than `before`.
 pub fn some_grew(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> bool {
-    let spare = |name| if name == map::TAGS { TAG_PLACES as usize / 100 } else { 0 };
-    after.iter().any(|(name, entries)| {
-        before.get(name).is_none_or(|before| *entries > before + spare(name.as_str()))
-    })
+    after.iter().any(|(name, entries)| before.get(name).is_none_or(|before| entries > before))
 }
 
 fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
@@ -116,9 +113,11 @@ fn entries_of(info: &MapInfo) -> Result<Option<usize>> {
     Ok(Some(map.keys().filter_map(Result::ok).count()))
 }
 
-fn taken_places(tags: &Array<MapData, [u8; TAG_BYTES]>) -> usize {
-    let tags = tags.iter().filter_map(Result::ok);
-    tags.filter(|tag| tag[..size_of::<u64>()] != [0; size_of::<u64>()]).count()
+fn taken_places(tags: &Array<MapData, [u8; size_of::<TagRow>()]>) -> usize {
+    let owner = offset_of!(TagRow, owner);
+    let owner = owner..owner + size_of::<u64>();
+    let rows = tags.iter().filter_map(Result::ok);
+    rows.filter(|row| row[owner.clone()] != [0; size_of::<u64>()]).count()
 }
 
 /// The maps whose descriptors a process has open.

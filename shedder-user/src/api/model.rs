@@ -226,6 +226,9 @@ pub struct Node {
     /// They are measured like others, at a higher price.
     #[serde(default)]
     pub stored_tags: u64,
+    /// Connections of whose end nobody told the programs, found to be gone by the daemon.
+    #[serde(default)]
+    pub untold_ends: u64,
     /// Redirects and holds that could not be applied; the connects went through.
     pub actions_failed: u64,
     /// Connects held now.

@@ -143,6 +143,7 @@ impl Daemon {
             slots: kernel.slot_usage(),
             node: kernel.node_counters(),
             undecodable: self.undecodable,
+            untold_ends: self.untold.ended(),
             overruns: metrics.overruns,
             panics: self.panics.total,
             generation: self.standing.generation.into(),

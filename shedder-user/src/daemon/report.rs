@@ -98,6 +98,7 @@ pub(super) fn node(daemon: &Daemon) -> Node {
         events_undecodable: daemon.undecodable,
         untagged: counters.untagged,
         stored_tags: counters.stored_tags,
+        untold_ends: daemon.untold.ended(),
         actions_failed: counters.redirects_failed + counters.holds_failed,
         held: counters.held,
         holds_over: counters.holds_over,

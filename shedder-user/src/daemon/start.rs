@@ -24,6 +24,7 @@ use super::refusals::Refusals;
 use super::reload::Standing;
 use super::supervisor::Supervisor;
 use super::taps::Taps;
+use super::untold::Untold;
 use super::watch::Watch;
 use super::{Daemon, established, privileges};
 use crate::clock;
@@ -121,6 +122,7 @@ impl Daemon {
             handover,
             endings: Endings::default(),
             ports: Ports::default(),
+            untold: Untold::new(started),
             journal,
             metrics: Metrics::new(&config, started),
             panics: Panics::default(),

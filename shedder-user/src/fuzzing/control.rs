@@ -210,6 +210,7 @@ fn node() -> Node {
         events_undecodable: 0,
         untagged: 0,
         stored_tags: 0,
+        untold_ends: 0,
         actions_failed: 0,
         held: 0,
         holds_over: 0,

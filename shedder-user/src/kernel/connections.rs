@@ -123,6 +123,16 @@ impl Connections {
         found
     }
 
+    /// Strikes out the cookies of sockets in these namespaces that have not ended, of whatever cgroup.
+    pub fn strike_out_living(&mut self, cookies: &mut BTreeSet<u64>) {
+        let Self { namespaces, trouble, .. } = self;
+        for diag in namespaces {
+            if let Err(error) = diag.strike_out_living(cookies) {
+                trouble.get_or_insert_with(|| error.into());
+            }
+        }
+    }
+
     /// Ends one of them, found by this view: its owner's next call on it fails with `ECONNABORTED`,
     /// its peer is sent a reset. False when it had ended already, or cannot be ended.
     pub fn end(&mut self, connection: &Connection) -> bool {

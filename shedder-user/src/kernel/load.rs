@@ -21,6 +21,7 @@ use super::hook::Hook;
 use super::object::{self, MissingObject};
 use super::pins::{PinError, Pins};
 use super::slots::SlotTable;
+use super::tags::TagPlaces;
 use super::{Kernel, Mapping};
 
 /// What to load.
@@ -198,6 +199,7 @@ fn assemble(
         node: mapping(&mut ebpf, map::NODE, 1)?,
         breakers: mapping(&mut ebpf, map::BREAKERS, options.slots)?,
         dirty: mapping(&mut ebpf, map::DIRTY, dirty::words(options.slots))?,
+        tags: TagPlaces::new(take(&mut ebpf, map::TAGS)).map_err(at(map::TAGS))?,
         events,
         logs,
         programs: Programs { features, callers, ebpf },

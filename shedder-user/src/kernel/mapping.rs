@@ -65,6 +65,31 @@ impl<T: Pod> Mapping<T> {
         unsafe { AtomicU64::from_ptr(field) }.store(value, Ordering::Release);
     }
 
+    /// Adds to a 64-bit counter that programs add to as well.
+    pub(super) fn add(&mut self, row: u32, offset: usize, value: u64) {
+        let field: *mut u64 = self.field(row, offset);
+        // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
+        unsafe { AtomicU64::from_ptr(field) }.fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// Takes one from a 64-bit gauge, unless there is none.
+    pub(super) fn subtract(&mut self, row: u32, offset: usize) {
+        let field: *mut u64 = self.field(row, offset);
+        // SAFETY: an aligned word of a row inside the mapping, shared with the kernel.
+        let gauge = unsafe { AtomicU64::from_ptr(field) };
+        let one_less = |value: u64| value.checked_sub(1);
+        let _was_zero = gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    }
+
+    /// As [`Mapping::subtract`], for a 32-bit gauge.
+    pub(super) fn subtract_u32(&mut self, row: u32, offset: usize) {
+        let field: *mut u32 = self.field(row, offset);
+        // SAFETY: an aligned part of a row inside the mapping, shared with the kernel.
+        let gauge = unsafe { AtomicU32::from_ptr(field) };
+        let one_less = |value: u32| value.checked_sub(1);
+        let _was_zero = gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    }
+
     /// As [`Mapping::store`], for a 32-bit field.
     pub(super) fn store_u32(&mut self, row: u32, offset: usize, value: u32) {
         let field: *mut u32 = self.field(row, offset);

@@ -47,7 +47,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     OTHERS.into_iter().chain(COUNTED.iter().map(|counted| &counted.family))
 }
 
-static OTHERS: [&Family; 35] = [
+static OTHERS: [&Family; 36] = [
     &BUILD_INFO,
     &START_TIME,
     &RESIDENT,
@@ -57,6 +57,7 @@ static OTHERS: [&Family; 35] = [
     &EVENTS_DROPPED,
     &UNTAGGED,
     &STORED_TAGS,
+    &UNTOLD_ENDS,
     &ACTIONS_FAILED,
     &HELD,
     &VERDICT_AGE,
@@ -110,6 +111,11 @@ pub(super) static STORED_TAGS: Family = counter(
     "shedder_stored_tags_total",
     "",
     "Connects whose mark was kept with the socket, since its usual place was taken: measured, at a higher price.",
+);
+pub(super) static UNTOLD_ENDS: Family = counter(
+    "shedder_untold_ends_total",
+    "",
+    "Connections of whose end the kernel did not tell, found to be gone.",
 );
 pub(super) static ACTIONS_FAILED: Family = counter(
     "shedder_actions_failed_total",

@@ -31,6 +31,8 @@ pub struct Snapshot<'a> {
     pub node: NodeRow,
     /// Events that made no sense.
     pub undecodable: u64,
+    /// Connections of whose end nobody told.
+    pub untold_ends: u64,
     /// Looks that took too long.
     pub overruns: u64,
     /// Daemons on this node that have panicked.
@@ -184,6 +186,7 @@ fn node(form: &mut impl Form, snapshot: &Snapshot<'_>) {
     labelled(form, &family::EVENTS_DROPPED, "reason", &dropped);
     form.family(&family::UNTAGGED).put(&none, node.untagged);
     form.family(&family::STORED_TAGS).put(&none, node.stored_tags);
+    form.family(&family::UNTOLD_ENDS).put(&none, snapshot.untold_ends);
     let failed = [
         ("redirect", node.redirects_failed),
         ("hold", node.holds_failed),

@@ -34,6 +34,7 @@ fn snapshot(tally: &Tally) -> Snapshot<'_> {
         slots: (3, 10),
         node: NodeRow::zeroed(),
         undecodable: 0,
+        untold_ends: 0,
         overruns: 0,
         panics: 2,
         generation: 3,

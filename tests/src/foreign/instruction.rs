@@ -67,6 +67,18 @@ pub(super) fn drop_where(place: i16, address: Ipv4Addr) -> Vec<Instruction> {
     ]
 }
 
+/// Clears the flags of a socket by which programs ask to be told.
+pub(super) fn deafen() -> Vec<Instruction> {
+    vec![
+        read(2, 1, OPERATION),
+        unless(2, ACTIVE_ESTABLISHED, 2),
+        set(2, 0),
+        call(SET_CALLBACK_FLAGS),
+        set(0, 1),
+        EXIT,
+    ]
+}
+
 /// Answers the question for the first timer of a SYN.
 pub(super) fn syn_timer(jiffies: Option<i32>, returns: i32) -> Vec<Instruction> {
     let mut program = Vec::new();
@@ -121,3 +133,7 @@ const OPERATION: i16 = 0;
 const REPLY: i16 = 4;
 /// `BPF_SOCK_OPS_TIMEOUT_INIT`.
 const TIMEOUT_INIT: i32 = 1;
+/// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB`.
+const ACTIVE_ESTABLISHED: i32 = 4;
+/// `bpf_sock_ops_cb_flags_set`.
+const SET_CALLBACK_FLAGS: i32 = 59;

@@ -190,5 +190,6 @@ fn connects(tallies: &Tallies) -> Connects {
 const SECOND: Duration = Duration::from_secs(1);
 /// In looks.
 const STATUS_EVERY: usize = 5;
-/// Far longer than the policy keeps endpoints that nobody calls.
-const SETTLE_LIMIT: Duration = Duration::from_mins(1);
+/// Far longer than the policy keeps endpoints that nobody calls, and than the daemon takes to find connections of
+/// whose end nobody told.
+const SETTLE_LIMIT: Duration = Duration::from_mins(2);

@@ -64,6 +64,7 @@ mod top;
 mod torn;
 mod trips;
 mod udp;
+mod untold;
 mod watching;
 mod web_api;
 mod why;

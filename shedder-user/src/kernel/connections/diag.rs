@@ -2,6 +2,7 @@
 //!
 //! Invariant: questions are numbered, and only answers with the number of the last one are heard.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use netlink_packet_core::{DecodeError, NetlinkMessage, NetlinkSerializable};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6};
+use netlink_packet_sock_diag::inet::InetResponse;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -75,16 +77,33 @@ impl Diag {
         };
         let mut sockets = Vec::new();
         for family in families {
-            self.ask(message::dump(*family, endpoint), |socket| sockets.push(socket))?;
+            self.ask(message::dump(*family, endpoint), |response| {
+                sockets.push(Socket::new(response)?);
+                Ok(())
+            })?;
         }
         // Whatever became of the filter.
         sockets.retain(|socket| socket.peer() == endpoint);
         Ok(sockets)
     }
 
+    /// Strikes out the cookies of sockets that have not ended.
+    pub(super) fn strike_out_living(
+        &mut self,
+        cookies: &mut BTreeSet<u64>,
+    ) -> Result<(), DiagError> {
+        for family in [AF_INET, AF_INET6] {
+            self.ask(message::dump_living(family), |response| {
+                cookies.remove(&u64::from_ne_bytes(response.header.socket_id.cookie));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Ends a connection; false when it had ended already.
     pub(super) fn destroy(&mut self, socket: &Socket) -> Result<bool, DiagError> {
-        match self.ask(message::destroy(socket), drop) {
+        match self.ask(message::destroy(socket), |_| Ok(())) {
             Ok(()) => Ok(true),
             Err(DiagError::Refused(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -94,7 +113,7 @@ impl Diag {
     fn ask<I: NetlinkSerializable>(
         &mut self,
         mut question: NetlinkMessage<I>,
-        mut take: impl FnMut(Socket),
+        mut take: impl FnMut(&InetResponse) -> Result<(), DecodeError>,
     ) -> Result<(), DiagError> {
         self.sequence = self.sequence.wrapping_add(1);
         let question = message::bytes(&mut question, self.sequence);

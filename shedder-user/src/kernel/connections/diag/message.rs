@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable as _, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader,
+    DecodeError, DefaultNla, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader,
     NetlinkMessage, NetlinkPayload, NetlinkSerializable, Nla as _,
 };
 use netlink_packet_sock_diag::constants::{
@@ -46,7 +46,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Dump {
     request: InetRequest,
-    filter: DefaultNla,
+    filter: Option<DefaultNla>,
 }
 
 impl Socket {
@@ -64,8 +64,8 @@ impl Socket {
         self.id.source_port
     }
 
-    /// Nothing without the numbers of TCP.
-    fn new(response: &InetResponse) -> Option<Self> {
+    /// Fails without the numbers of TCP.
+    pub(super) fn new(response: &InetResponse) -> Result<Self, DecodeError> {
         let header = &response.header;
         let (mut info, mut cgroup) = (None, None);
         for attribute in &response.nlas {
@@ -77,9 +77,9 @@ impl Socket {
                 cgroup = Some(u64::from_ne_bytes(id));
             }
         }
-        let info = info?;
+        let info = info.ok_or_else(|| DecodeError::from("a socket lacks the numbers of TCP"))?;
         let silent = info.last_data_sent.min(info.last_data_recv);
-        Some(Self {
+        Ok(Self {
             family: header.family,
             id: header.socket_id.clone(),
             cgroup,
@@ -106,15 +106,32 @@ fn awaits_answer(info: &TcpInfo) -> bool {
 
 /// A question for the sockets of a family that are connected to an endpoint.
 pub(super) fn dump(family: u8, endpoint: SocketAddr) -> NetlinkMessage<Dump> {
+    let states = StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT;
+    let filter = DefaultNla::new(FILTER, filter(endpoint));
+    question(family, states, ExtensionFlags::INFO, Some(filter))
+}
+
+/// A question for all sockets of a family that connect or are connected; that of a closed one may be among them.
+pub(super) fn dump_living(family: u8) -> NetlinkMessage<Dump> {
+    let none =
+        StateFlags::LISTEN | StateFlags::SYN_RECV | StateFlags::CLOSE | StateFlags::TIME_WAIT;
+    question(family, StateFlags::all() - none, ExtensionFlags::empty(), None)
+}
+
+fn question(
+    family: u8,
+    states: StateFlags,
+    extensions: ExtensionFlags,
+    filter: Option<DefaultNla>,
+) -> NetlinkMessage<Dump> {
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::INFO,
-        states: StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT,
+        extensions,
+        states,
         socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
     };
-    let dump = Dump { request, filter: DefaultNla::new(FILTER, filter(endpoint)) };
-    message(dump, NLM_F_REQUEST | NLM_F_DUMP)
+    message(Dump { request, filter }, NLM_F_REQUEST | NLM_F_DUMP)
 }
 
 /// An order to end a connection.
@@ -145,7 +162,7 @@ pub(super) fn bytes<I: NetlinkSerializable>(
 pub(super) fn read(
     mut datagram: &[u8],
     sequence: u32,
-    take: &mut impl FnMut(Socket),
+    take: &mut impl FnMut(&InetResponse) -> Result<(), DecodeError>,
 ) -> Result<Answer, DiagError> {
     while !datagram.is_empty() {
         let message = NetlinkMessage::<SockDiagMessage>::deserialize(datagram)?;
@@ -156,8 +173,7 @@ pub(super) fn read(
         }
         let payload = message.payload;
         if let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = payload {
-            let socket = Socket::new(&response);
-            take(socket.ok_or_else(|| DecodeError::from("a socket lacks the numbers of TCP"))?);
+            take(&response)?;
         } else if let NetlinkPayload::Done(done) = payload {
             return ended(done.code);
         } else if let NetlinkPayload::Error(error) = payload {
@@ -206,13 +222,15 @@ impl NetlinkSerializable for Dump {
     }
 
     fn buffer_len(&self) -> usize {
-        self.request.buffer_len() + self.filter.buffer_len()
+        self.request.buffer_len() + self.filter.as_ref().map_or(0, Emitable::buffer_len)
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
         let (request, filter) = buffer.split_at_mut(self.request.buffer_len());
         self.request.emit(request);
-        self.filter.emit(filter);
+        if let Some(attribute) = &self.filter {
+            attribute.emit(filter);
+        }
     }
 }
 

@@ -64,7 +64,10 @@ fn end(kind: u8, code: i32) -> Vec<u8> {
 
 fn read_all(datagram: &[u8]) -> (Result<Answer, DiagError>, Vec<Socket>) {
     let mut sockets = Vec::new();
-    let answer = read(datagram, SEQUENCE, &mut |socket| sockets.push(socket));
+    let answer = read(datagram, SEQUENCE, &mut |response| {
+        sockets.push(Socket::new(response)?);
+        Ok(())
+    });
     (answer, sockets)
 }
 
