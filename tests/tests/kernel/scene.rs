@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use shedder_common::caller::CallerRow;
+use shedder_common::map;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Call, Caller};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::{Daemon, Events};
+use shedder_tests::vitals::map_entries;
 use shedder_user::api::model::Breaker;
 use shedder_user::kernel::{Attachment, Cgroup2, Kernel, Needs};
 
@@ -149,4 +151,9 @@ pub(crate) fn assert_all_answered(calls: &[Call]) {
     let failed: Vec<String> =
         calls.iter().filter_map(|call| call.failure.as_ref().map(ToString::to_string)).collect();
     assert!(failed.is_empty(), "{} of {} failed: {failed:?}", failed.len(), calls.len());
+}
+
+/// Places for tags that are taken.
+pub(crate) fn taken_places(daemon: &Daemon) -> usize {
+    map_entries(daemon.pid()).expect("root may look")[map::TAGS]
 }

@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 
-use shedder_common::map::{self, TAG_PLACES};
+use shedder_common::map::TAG_PLACES;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::{Caller, ConnectionId, Kind};
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::netns::NetNs;
-use shedder_tests::vitals::map_entries;
 
-use crate::scene::{LASTING, LOCALHOST, PATIENCE, backend, caller, policy, wait_until};
+use crate::scene::{
+    LASTING, LOCALHOST, PATIENCE, backend, caller, policy, taken_places, wait_until,
+};
 
 /// Both are measured to their ends, and the place is free when the first has ended.
 #[test]
@@ -79,10 +80,6 @@ fn connect_beside(caller: &mut Caller, other: ConnectionId, to: SocketAddr) -> C
     let attempt = caller.connect_with(socket, to, PATIENCE).expect("it lives");
     assert_eq!(attempt.failure, None);
     socket
-}
-
-fn taken_places(daemon: &Daemon) -> usize {
-    map_entries(daemon.pid()).expect("root may look")[map::TAGS]
 }
 
 fn stored_tags(daemon: &Daemon) -> u64 {

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use shedder_common::map;
 use shedder_tests::backend::{Backend, Behaviour};
 use shedder_tests::caller::Caller;
 use shedder_tests::cgroup::Cgroup;
 use shedder_tests::daemon::Daemon;
 use shedder_tests::foreign::{Foreign, Mode, Program};
 use shedder_tests::netns::NetNs;
-use shedder_tests::vitals::map_entries;
 
-use crate::scene::{LOCALHOST, PATIENCE, WATCH, policy, wait_at_most, wait_until};
+use crate::scene::{LOCALHOST, PATIENCE, WATCH, policy, taken_places, wait_at_most, wait_until};
 
 /// They are no longer counted as open and keep no place, and one that is open stays what it was. All of them are in
 /// a network namespace where the daemon is not.
@@ -53,8 +51,4 @@ fn who_has_ended_untold_is_found_to_be_gone() {
 
 fn untold_ends(daemon: &Daemon) -> u64 {
     daemon.status().expect("it answers").node.untold_ends
-}
-
-fn taken_places(daemon: &Daemon) -> usize {
-    map_entries(daemon.pid()).expect("root may look")[map::TAGS]
 }
