@@ -6,50 +6,76 @@
 use std::io;
 use std::mem::zeroed;
 
+use libc::sched_attr;
 use tracing::debug;
 
 /// Asks for short turns for the calling thread. Whoever takes short turns is let in before somebody else has
 /// ended a long one, which is 3 ms by default (Linux 6.12); a kernel before that takes no notice.
 pub(super) fn ask_for_short() {
-    match try_ask() {
-        Ok(()) => debug!(turn_ns = TURN_NS, "asked for short turns on the processor"),
+    ask("short turns", |attributes| attributes.sched_runtime = TURN_NS);
+}
+
+/// Has the calling thread wait for the turn of whoever runs when it is woken, that of the loop before all, which is
+/// who wakes it.
+pub(super) fn interrupt_nobody() {
+    ask("waiting for turns of others", |attributes| {
+        attributes.sched_policy = libc::SCHED_BATCH.cast_unsigned();
+    });
+}
+
+fn ask(what: &str, change: impl FnOnce(&mut sched_attr)) {
+    match try_ask(change) {
+        Ok(()) => debug!(what, "asked the scheduler"),
         // Then verdicts come when they come.
-        Err(error) => debug!(%error, "cannot ask for short turns on the processor"),
+        Err(error) => debug!(%error, what, "cannot ask the scheduler"),
     }
 }
 
-fn try_ask() -> io::Result<()> {
+fn try_ask(change: impl FnOnce(&mut sched_attr)) -> io::Result<()> {
+    let mut attributes = attributes()?;
+    // Somebody who chose another way of scheduling for it knows why.
+    if attributes.sched_policy != libc::SCHED_OTHER.cast_unsigned() {
+        return Ok(());
+    }
+    change(&mut attributes);
+    // SAFETY: the structure is valid and says how long it is; zero is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Those of the calling thread.
+fn attributes() -> io::Result<sched_attr> {
     // SAFETY: numbers only, of which all zeroes are valid.
-    let mut attributes: libc::sched_attr = unsafe { zeroed() };
+    let mut attributes: sched_attr = unsafe { zeroed() };
     let size = u32::try_from(size_of_val(&attributes)).map_err(io::Error::other)?;
     // SAFETY: the structure is valid for the size given, and zero is the calling thread.
     let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // Somebody who chose another way of scheduling for it knows why.
-    if attributes.sched_policy != libc::SCHED_OTHER.cast_unsigned() {
-        return Ok(());
-    }
     attributes.size = size;
-    attributes.sched_runtime = TURN_NS;
-    // SAFETY: the structure is valid and says how long it is.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(attributes)
 }
 
-/// The shortest turn the kernel gives. A decision takes a tenth of it.
-const TURN_NS: u64 = 100_000;
+/// Twice what the loop takes from being woken to waiting again, because whoever has used up a turn when the tick
+/// comes waits for the end of somebody else's. The shorter it is, the more often it ends that of somebody else first.
+const TURN_NS: u64 = 250_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// On a thread of its own, and as anybody.
+    /// Each on a thread of its own, and as anybody.
     #[test]
     fn anybody_may_ask() {
-        std::thread::spawn(|| try_ask().expect("the kernel has both calls"))
-            .join()
-            .expect("no panic");
+        let after = |ask: fn()| {
+            let asking = move || {
+                ask();
+                attributes().expect("the kernel has the call")
+            };
+            std::thread::spawn(asking).join().expect("no panic")
+        };
+        assert_eq!(after(ask_for_short).sched_policy, libc::SCHED_OTHER.cast_unsigned());
+        assert_eq!(after(interrupt_nobody).sched_policy, libc::SCHED_BATCH.cast_unsigned());
     }
 }

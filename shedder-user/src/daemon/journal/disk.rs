@@ -18,7 +18,7 @@ use super::threads::{Arc, QUEUE};
 use crate::api::model::{Event, EventKind};
 use crate::clock;
 use crate::config::JournalLimits;
-use crate::daemon::confinement;
+use crate::daemon::{confinement, turns};
 use crate::directory;
 use crate::metrics::JournalCounts;
 
@@ -81,6 +81,7 @@ impl Disk {
         let thread = thread::Builder::new().name("journal".to_owned());
         let own = directory.to_owned();
         let write = move || {
+            turns::interrupt_nobody();
             // What keeps it from being made is told with the first event.
             drop(directory::prepare(&own, group));
             confinement::confine_journal(&own);
