@@ -189,8 +189,10 @@ pub struct NodeRow {
     pub max_held: u64,
     /// Written by the daemon: nanoseconds in a jiffy, where connects are held.
     pub jiffy_ns: u64,
+    /// One while the daemon takes a rest: whoever counts a failure or a slow answer then sets it to zero and wakes it.
+    pub is_calm: u64,
     /// Zero. What follows is written by the programs, in a cache line of its own.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
     /// Events the ring had no room for.
     pub events_lost: u64,
     /// Destinations announced to the daemon.

@@ -86,6 +86,8 @@ pub const KIND_DISCOVERED: u32 = 1;
 pub const KIND_FAILURE_RUN: u32 = 2;
 /// A connect was refused.
 pub const KIND_REFUSED: u32 = 3;
+/// A failure or a slow answer came while the daemon took a rest.
+pub const KIND_TROUBLE: u32 = 4;
 
 /// A decoded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub enum Event {
     },
     /// A connect was refused.
     Refused(RefusalRecord),
+    /// A failure or a slow answer came while the daemon took a rest.
+    Trouble,
 }
 
 /// Why a record was not understood.
@@ -136,6 +140,7 @@ impl Event {
                 let pid = u32::try_from(record.value).unwrap_or(0);
                 Ok(Self::Discovered { key: record.key, pid })
             }
+            KIND_TROUBLE => Ok(Self::Trouble),
             KIND_FAILURE_RUN => Ok(Self::FailureRun { slot: record.slot, failures: record.value }),
             kind => Err(DecodeError::Kind(kind)),
         }
@@ -166,11 +171,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_discovery_is_read_back() {
+    fn records_are_read_back() {
         let key = EndpointKey::new(3, "10.0.0.1:5432".parse().unwrap());
         let record = EventRecord { kind: KIND_DISCOVERED, key, value: 7, ..EventRecord::zeroed() };
         let discovery = Event::Discovered { key, pid: 7 };
         assert_eq!(Event::decode(bytemuck::bytes_of(&record)), Ok(discovery));
+        let trouble = EventRecord { kind: KIND_TROUBLE, ..record };
+        assert_eq!(Event::decode(bytemuck::bytes_of(&trouble)), Ok(Event::Trouble));
     }
 
     #[test]

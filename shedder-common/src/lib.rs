@@ -32,4 +32,4 @@ pub mod verdict;
 
 /// Version of everything in this crate that the kernel keeps. It changes whenever a layout or the
 /// meaning of a field does.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;

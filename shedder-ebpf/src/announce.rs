@@ -4,13 +4,13 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::programs::SockAddrContext;
 use shedder_common::caller::{ASKS_QUIET, CallerRow};
 use shedder_common::endpoint::{ADDRESS_OFFSET_BITS, DESTINATION_OF_NETWORK, EndpointKey, SlotRef};
-use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN};
+use shedder_common::event::{EventRecord, KIND_DISCOVERED, KIND_FAILURE_RUN, KIND_TROUBLE};
 
 use aya_ebpf::maps::lpm_trie::Key;
 
 use crate::maps::{ANNOUNCED, DESTINATIONS, EVENTS, NODE};
 use crate::settings::now_ns;
-use crate::{node, slot};
+use crate::{atomic, node, slot};
 
 /// Announces a destination without a slot if the policy covers it and there is room for it, at most once
 /// in a while.
@@ -58,6 +58,28 @@ pub fn failure_run(slot: SlotRef, failures: u64) {
         key: EndpointKey::NONE,
         slot,
         value: failures,
+    });
+}
+
+/// Wakes a daemon that takes a rest: something is not well.
+#[inline(always)]
+pub fn trouble(slot: SlotRef) {
+    let Some(node) = NODE.get_ptr_mut(0) else { return };
+    // SAFETY: the one row of the node array, whose fields are aligned. It is read first, because failures come in
+    // numbers and only one of them is told.
+    unsafe {
+        let is_calm = &raw mut (*node).is_calm;
+        if is_calm.read_volatile() == 0 || atomic::exchange(is_calm, 0) == 0 {
+            return;
+        }
+    }
+    send(EventRecord {
+        kind: KIND_TROUBLE,
+        reserved: 0,
+        at_ns: now_ns(),
+        key: EndpointKey::NONE,
+        slot,
+        value: 0,
     });
 }
 

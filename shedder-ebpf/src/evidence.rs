@@ -69,6 +69,7 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
             if rows.verdict.slow_ns != 0 && elapsed_ns > rows.verdict.slow_ns);
         if is_slow {
             atomic::add(&raw mut (*counters).slow, 1);
+            announce::trouble(tag.slot);
         }
         let is_success = matches!(outcome, Outcome::Answered(_) | Outcome::IdleClose);
         // A later turn on the connection of an earlier probe is no probe of this epoch.
@@ -92,6 +93,8 @@ pub fn record(tag: &mut Tag, rows: &Rows, epoch: u16, outcome: Outcome) {
         if failures == u64::from(rows.verdict.failure_run_limit) {
             atomic::add(&raw mut (*counters).failure_bursts, 1);
             announce::failure_run(tag.slot, failures);
+        } else {
+            announce::trouble(tag.slot);
         }
     }
 }

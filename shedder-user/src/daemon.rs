@@ -5,6 +5,7 @@
 //! engine decided before anyone is told about it.
 
 mod attention;
+mod calm;
 mod cells;
 mod confinement;
 mod descriptors;
@@ -77,6 +78,7 @@ pub use self::privileges::require as require_privileges;
 pub use self::start::{Plan, RunOptions, check};
 
 use self::attention::{Attention, Rota};
+use self::calm::Calm;
 use self::cells::{Cells, Target};
 use self::destinations::Destinations;
 use self::established::Endings;
@@ -108,6 +110,7 @@ struct Daemon {
     engine: Engine,
     cells: Cells,
     attention: Attention,
+    calm: Calm,
     /// Who has been asked last whether it may be forgotten.
     forgetting: Rota,
     /// Where connects that are redirected go.
@@ -241,7 +244,7 @@ impl Daemon {
         loop {
             let due = schedule.next(self.engine.poll_timeout());
             tokio::select! {
-                woken = timer.wait_until(due, self.config.node.tick) => {
+                woken = timer.wait_until(due, self.between_looks()) => {
                     woken.context("the timer cannot be read")?;
                     self.act_by_itself(&mut schedule);
                 }
@@ -250,10 +253,15 @@ impl Daemon {
                     if self.take_events() == Ring::Empty {
                         ready.clear_ready();
                     }
+                    schedule.hurry(clock::now().plus(self.between_looks()));
                     // Clients and deadlines have their turn, however fast events come.
                     yield_now().await;
                 }
-                Some(control) = orders.recv() => self.answer(control),
+                Some(control) = orders.recv() => {
+                    self.catch_up();
+                    self.answer(control);
+                    schedule.hurry(clock::now().plus(self.between_looks()));
+                }
                 names = self.names.next() => self.take_names(names),
                 _ = reload.recv() => {
                     // Whoever is to know is told by journal and log.
@@ -268,8 +276,15 @@ impl Daemon {
     /// because what decides may have happened since the last. Does what else is due.
     fn act_by_itself(&mut self, schedule: &mut Schedule) {
         let node = &self.config.node;
-        let due = schedule.take(clock::now(), node.tick, node.rescan);
+        let (tick, rescan) = (node.tick, node.rescan);
+        let due = schedule.take(clock::now(), tick, rescan);
         self.look();
+        let rest = self.between_looks();
+        if due.look {
+            schedule.put_off(rest.saturating_sub(tick));
+        } else {
+            schedule.hurry(clock::now().plus(rest));
+        }
         if due.rescan {
             self.rescan();
         }
@@ -284,6 +299,10 @@ impl Daemon {
     /// Shows the engine what happened since the last look.
     fn look(&mut self) {
         let now = clock::now();
+        if self.calm.may_rest(now) {
+            // Before anything is read: what comes behind the reading is told.
+            self.kernel.ask_for_trouble();
+        }
         self.attention.begin(&mut self.kernel);
         for word in self.attention.words() {
             for id in self.attention.cells(word) {
@@ -294,12 +313,14 @@ impl Daemon {
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
-        self.attention.end(&self.cells);
+        let is_any_busy = self.attention.end(&self.cells);
+        let goes_on = is_any_busy || self.taps.is_any();
+        self.calm.end(!goes_on && self.calm.may_rest(now) && self.is_settled(), now);
         self.journal.look();
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.look(&self.cells);
         }
-        self.metrics.looked(now, self.config.node.tick);
+        self.metrics.note_look(now, self.config.node.tick);
         self.supervisor.alive(now);
     }
 
@@ -310,6 +331,7 @@ impl Daemon {
         let state = self.engine.state(id);
         self.metrics.see(cell, state, &sample);
         self.taps.see(&self.config, cell, &sample, now);
+        self.calm.see(state, &sample, now);
         self.engine.observe(id, &sample, now);
         cell.failure_run = sample.failure_run;
         self.attention.wake(id);
@@ -326,6 +348,7 @@ impl Daemon {
         publisher::publish(self, &touched, now);
         while let Some(transition) = self.engine.poll_transition() {
             self.handover.touch(transition.cell);
+            self.calm.disturb(now);
             if let Some(cell) = self.cells.by_id_mut(transition.cell) {
                 self.metrics.change(cell, &transition.change);
                 let telemetry = self.telemetry.as_mut();
@@ -355,6 +378,7 @@ impl Daemon {
                     }
                 }
                 Some(Ok(KernelEvent::Discovered { key, pid })) => self.discover(key, pid),
+                Some(Ok(KernelEvent::Trouble)) => self.calm.disturb(clock::now()),
                 Some(Ok(KernelEvent::Refused(record))) => refused.push(record),
                 Some(Err(error)) => {
                     self.undecodable += 1;
@@ -401,6 +425,7 @@ impl Daemon {
             Ok(addresses) => {
                 if self.names.remember(&host, port, &addresses) {
                     self.add_named();
+                    self.settle(clock::now());
                 }
             }
             Err(error) => {

@@ -295,6 +295,11 @@ impl Kernel {
         self.node.store(0, offset_of!(NodeRow, verdicts_until_ns), at.as_nanos());
     }
 
+    /// Asks to be told of the first failure or slow answer from now on.
+    pub fn ask_for_trouble(&mut self) {
+        self.node.store(0, offset_of!(NodeRow, is_calm), 1);
+    }
+
     /// Forgets a slot's run of failures, at the start of a new epoch.
     pub fn clear_failure_run(&mut self, slot: SlotRef) {
         self.counters.store(slot.slot, offset_of!(SlotCounters, failure_run), 0);

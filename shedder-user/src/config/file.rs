@@ -28,7 +28,8 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
-    /// How often evidence is looked at. Failures in a row are acted on at once, whatever the tick.
+    /// How often evidence is looked at; a fifth as often while all is well. Failures in a row are acted on at once, whatever
+    /// the tick.
     #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "10s", "default" = "100ms"))]
     pub(super) tick: Option<Time>,
     /// How long a verdict holds without being renewed: the longest a dead daemon can refuse

@@ -60,13 +60,17 @@ impl Attention {
         }
     }
 
-    /// Ends a look: the next one goes only where something still goes on.
-    pub(super) fn end(&mut self, cells: &Cells) {
+    /// Ends a look: the next one goes only where something still goes on. Whether that is so anywhere.
+    pub(super) fn end(&mut self, cells: &Cells) -> bool {
+        let mut is_any_busy = false;
         for word in self.words() {
             for id in self.cells(word) {
-                self.rest(id, cells.by_id(id));
+                let cell = cells.by_id(id);
+                is_any_busy |= cell.is_some_and(is_busy);
+                self.rest(id, cell);
             }
         }
+        is_any_busy
     }
 
     /// A cell was looked at, or there is none.

@@ -135,6 +135,7 @@ impl Node {
                     self.add();
                 }
             }
+            Ok(Event::Trouble) => {}
             Ok(Event::Refused(record)) => {
                 let refusal = Refusal { record, state: "open", reason: None };
                 let name = BreakerName {

@@ -93,10 +93,15 @@ impl Metrics {
     }
 
     /// A look that began at `began` has ended.
-    pub(super) fn looked(&mut self, began: Monotonic, tick: Duration) {
+    pub(super) fn note_look(&mut self, began: Monotonic, tick: Duration) {
         self.overruns += u64::from(clock::now().since(began) > tick);
         self.looked = began;
         self.page = None;
+    }
+
+    /// When the last look began.
+    pub(super) const fn last_look(&self) -> Monotonic {
+        self.looked
     }
 
     fn tally(&mut self, cell: &Cell) -> &mut Tally {

@@ -28,6 +28,8 @@ pub(super) struct Schedule {
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
+    /// A look that is not for the engine alone.
+    pub(super) look: bool,
     pub(super) rescan: bool,
     pub(super) watch: bool,
 }
@@ -48,7 +50,7 @@ impl Schedule {
     pub(super) fn take(&mut self, now: Monotonic, tick: Duration, rescan: Duration) -> Due {
         if now < self.look {
             // For the engine alone.
-            return Due { rescan: false, watch: false };
+            return Due { look: false, rescan: false, watch: false };
         }
         let next = self.look.plus(tick);
         self.look = if now < next { next } else { now.plus(tick) };
@@ -60,7 +62,18 @@ impl Schedule {
             }
             is_due
         };
-        Due { rescan: is_due(&mut self.rescan, rescan), watch: is_due(&mut self.watch, WATCH) }
+        let (rescan, watch) = (is_due(&mut self.rescan, rescan), is_due(&mut self.watch, WATCH));
+        Due { look: true, rescan, watch }
+    }
+
+    /// The next look may come so much later.
+    pub(super) fn put_off(&mut self, by: Duration) {
+        self.look = self.look.plus(by);
+    }
+
+    /// The next look comes at `at`, unless it comes earlier.
+    pub(super) fn hurry(&mut self, at: Monotonic) {
+        self.look = self.look.min(at);
     }
 }
 
@@ -124,8 +137,8 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
-    const NOTHING: Due = Due { rescan: false, watch: false };
-    const BOTH: Due = Due { rescan: true, watch: true };
+    const NOTHING: Due = Due { look: true, rescan: false, watch: false };
+    const BOTH: Due = Due { look: true, rescan: true, watch: true };
 
     fn at(milliseconds: u64) -> Monotonic {
         Monotonic::from_nanos(milliseconds * 1_000_000)
@@ -155,8 +168,20 @@ mod tests {
         schedule.take(at(1000), TICK, rescan);
         assert_eq!(schedule.next(Some(at(1500))), at(1100));
         assert_eq!(schedule.next(Some(at(1030))), at(1030));
-        assert_eq!(schedule.take(at(1030), TICK, rescan), NOTHING);
+        assert_eq!(schedule.take(at(1030), TICK, rescan), Due { look: false, ..NOTHING });
         assert_eq!(schedule.next(None), at(1100));
+    }
+
+    #[test]
+    fn a_look_may_be_put_off_and_brought_forward() {
+        let mut schedule = Schedule::new(at(1000));
+        schedule.take(at(1000), TICK, TICK);
+        schedule.put_off(4 * TICK);
+        assert_eq!(schedule.next(None), at(1500));
+        schedule.hurry(at(1230));
+        assert_eq!(schedule.next(None), at(1230));
+        schedule.hurry(at(1300));
+        assert_eq!(schedule.next(None), at(1230));
     }
 
     #[tokio::test]

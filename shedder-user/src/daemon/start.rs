@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use tracing::warn;
 
 use super::attention::{Attention, Rota};
+use super::calm::Calm;
 use super::cells::Cells;
 use super::destinations::Destinations;
 use super::established::Endings;
@@ -116,6 +117,7 @@ impl Daemon {
             engine: Engine::new(started.as_nanos(), config.node.rules.clone()),
             cells: Cells::default(),
             attention: Attention::default(),
+            calm: Calm::default(),
             forgetting: Rota::default(),
             siblings: Siblings::default(),
             guard: Guard::new(cgroup2, pins),

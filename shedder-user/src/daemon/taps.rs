@@ -140,6 +140,11 @@ impl Taps {
         }
     }
 
+    /// Whether somebody records.
+    pub(super) const fn is_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Hands over the seconds that have passed, and lets those go who have gone.
     pub(super) fn advance(&mut self, now: Monotonic) {
         self.0.retain_mut(|tap| {

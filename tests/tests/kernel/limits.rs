@@ -89,8 +89,9 @@ fn when_the_ring_is_full_events_are_lost_counted_and_come_again() {
     // The next look finds the run all the same.
     wait_until_shed(&mut caller, backend.addr());
     let node = daemon.status().expect("it answers").node;
-    // The refusal that shows it is told of as well, and may be one too many.
-    assert!((1_001..=1_002).contains(&node.events_lost), "{}", node.events_lost);
+    // The first failure, if the daemon rested, and the refusal that shows the run are told of as well, and may each be
+    // one too many.
+    assert!((1_001..=1_003).contains(&node.events_lost), "{}", node.events_lost);
     assert_eq!(node.events_undecodable, 0);
     // What was lost comes again with a later connect, behind all that was not.
     wait_until_shed(&mut caller, many.last().copied().expect("there are many"));

@@ -50,6 +50,7 @@ mod protocols;
 mod record;
 mod reguarding;
 mod reload;
+mod resting;
 mod reuse;
 mod rollout;
 mod scene;

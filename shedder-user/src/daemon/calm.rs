@@ -1,0 +1,151 @@
+//! When looks may be further apart: while all is well.
+//!
+//! Invariant: nothing is decided later for it that matters. The kernel wakes the loop for the first failure and the
+//! first slow answer (`shedder_common::counters::NodeRow::is_calm`), a look that finds anything open is followed by
+//! the next a tick later, and what is held against an endpoint for being open has been so for longer than a rest.
+
+use std::time::Duration;
+
+use shedder_common::time::Monotonic;
+
+use super::Daemon;
+use crate::clock;
+use crate::engine::{Sample, State};
+
+/// Whether all is well, as far as the last looks tell.
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    /// Until when looks stay a tick apart.
+    wary_until: Monotonic,
+    rests: bool,
+}
+
+impl Calm {
+    /// Something was not as it is in health, or somebody watches.
+    pub(super) fn disturb(&mut self, now: Monotonic) {
+        self.wary_until = now.plus(WARY);
+        self.rests = false;
+    }
+
+    /// A breaker in this state was looked at, and this happened to it.
+    pub(super) fn see(&mut self, state: Option<State>, sample: &Sample, now: Monotonic) {
+        if !state.is_none_or(is_settled) || is_trouble(sample) {
+            self.disturb(now);
+        }
+    }
+
+    /// Whether a look that finds nothing may be followed by a rest.
+    pub(super) fn may_rest(&self, now: Monotonic) -> bool {
+        self.wary_until <= now
+    }
+
+    /// A look has ended: whether it `found` nothing that goes on.
+    pub(super) fn end(&mut self, found_nothing: bool, now: Monotonic) {
+        self.rests = found_nothing && self.may_rest(now);
+    }
+
+    /// From one look to the next, which is a tick, or `most` at most.
+    pub(super) fn between_looks(&self, tick: Duration, most: Duration) -> Duration {
+        if self.rests { (tick * REST).min(most).max(tick) } else { tick }
+    }
+}
+
+impl Daemon {
+    /// Looks, where the last look is longer ago than a tick: who asks is told what is.
+    pub(super) fn catch_up(&mut self) {
+        if clock::now() >= self.metrics.last_look().plus(self.config.node.tick) {
+            self.look();
+        }
+    }
+
+    /// From this look to the next.
+    pub(super) fn between_looks(&self) -> Duration {
+        let node = &self.config.node;
+        // Verdicts are renewed with each look, and cgroups are searched for with one.
+        let most = node.rescan.min(node.verdict_ttl / 3);
+        self.calm.between_looks(node.tick, most)
+    }
+
+    /// Whether every breaker waits for nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.cells.iter().all(|cell| self.engine.state(cell.id).is_none_or(is_settled))
+    }
+}
+
+/// Whether time alone, or one more call, changes nothing of it.
+const fn is_settled(state: State) -> bool {
+    matches!(state, State::Closed | State::Observe)
+}
+
+fn is_trouble(sample: &Sample) -> bool {
+    let counts = &sample.counts;
+    let failures =
+        [counts.refused, counts.timed_out, counts.unreachable, counts.reset, counts.errored];
+    failures.iter().any(|failures| *failures != 0) || counts.shed != 0 || sample.failure_run != 0
+}
+
+/// How long looks stay a tick apart after something was not well.
+const WARY: Duration = Duration::from_secs(1);
+/// Ticks between two looks while all is well.
+const REST: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Counts;
+
+    const TICK: Duration = Duration::from_millis(100);
+    const MOST: Duration = Duration::from_secs(1);
+
+    fn at(milliseconds: u64) -> Monotonic {
+        Monotonic::from_nanos(milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn it_rests_where_nothing_is_found_for_a_while() {
+        let mut calm = Calm::default();
+        calm.end(true, at(100));
+        assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
+        calm.end(false, at(600));
+        assert_eq!(calm.between_looks(TICK, MOST), TICK);
+        calm.end(true, at(700));
+        assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
+
+        calm.disturb(at(800));
+        assert_eq!(calm.between_looks(TICK, MOST), TICK);
+        calm.end(true, at(1700));
+        assert_eq!(calm.between_looks(TICK, MOST), TICK, "it is not trusted yet");
+        calm.end(true, at(1800));
+        assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
+    }
+
+    #[test]
+    fn a_rest_is_no_longer_than_it_may_be() {
+        let mut calm = Calm::default();
+        calm.end(true, at(100));
+        assert_eq!(calm.between_looks(TICK, 3 * TICK), 3 * TICK);
+        assert_eq!(calm.between_looks(TICK, TICK / 2), TICK);
+    }
+
+    #[test]
+    fn trouble_keeps_it_awake() {
+        let well = Sample {
+            counts: Counts { connects: 9, successes: 9, ..Counts::default() },
+            ..Sample::default()
+        };
+        let failed =
+            Sample { counts: Counts { reset: 1, ..Counts::default() }, ..Sample::default() };
+        for (state, sample, rests) in [
+            (State::Closed, &well, true),
+            (State::Observe, &well, true),
+            (State::Closed, &failed, false),
+            (State::Recovering, &well, false),
+            (State::ForcedClosed, &well, false),
+        ] {
+            let mut calm = Calm::default();
+            calm.see(Some(state), sample, at(100));
+            calm.end(true, at(200));
+            assert_eq!(calm.rests, rests, "{state:?} {sample:?}");
+        }
+    }
+}
