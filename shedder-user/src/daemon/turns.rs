@@ -12,18 +12,24 @@ use tracing::debug;
 /// Asks for short turns for the calling thread. Whoever takes short turns is let in before somebody else has
 /// ended a long one, which is 3 ms by default (Linux 6.12); a kernel before that takes no notice.
 pub(super) fn ask_for_short() {
-    ask("short turns", |attributes| attributes.sched_runtime = TURN_NS);
+    ask("short turns", short);
 }
 
 /// Has the calling thread wait for the turn of whoever runs when it is woken, that of the loop before all, which is
 /// who wakes it.
 pub(super) fn interrupt_nobody() {
-    ask("waiting for turns of others", |attributes| {
-        attributes.sched_policy = libc::SCHED_BATCH.cast_unsigned();
-    });
+    ask("waiting for turns of others", waiting);
 }
 
-fn ask(what: &str, change: impl FnOnce(&mut sched_attr)) {
+const fn short(attributes: &mut sched_attr) {
+    attributes.sched_runtime = TURN_NS;
+}
+
+const fn waiting(attributes: &mut sched_attr) {
+    attributes.sched_policy = libc::SCHED_BATCH.cast_unsigned();
+}
+
+fn ask(what: &str, change: fn(&mut sched_attr)) {
     match try_ask(change) {
         Ok(()) => debug!(what, "asked the scheduler"),
         // Then verdicts come when they come.
@@ -31,7 +37,7 @@ fn ask(what: &str, change: impl FnOnce(&mut sched_attr)) {
     }
 }
 
-fn try_ask(change: impl FnOnce(&mut sched_attr)) -> io::Result<()> {
+fn try_ask(change: fn(&mut sched_attr)) -> io::Result<()> {
     let mut attributes = attributes()?;
     // Somebody who chose another way of scheduling for it knows why.
     if attributes.sched_policy != libc::SCHED_OTHER.cast_unsigned() {
@@ -68,14 +74,14 @@ mod tests {
     /// Each on a thread of its own, and as anybody.
     #[test]
     fn anybody_may_ask() {
-        let after = |ask: fn()| {
+        let policy_after = |change: fn(&mut sched_attr)| {
             let asking = move || {
-                ask();
-                attributes().expect("the kernel has the call")
+                try_ask(change).expect("the kernel has both calls");
+                attributes().expect("it has told before").sched_policy
             };
             std::thread::spawn(asking).join().expect("no panic")
         };
-        assert_eq!(after(ask_for_short).sched_policy, libc::SCHED_OTHER.cast_unsigned());
-        assert_eq!(after(interrupt_nobody).sched_policy, libc::SCHED_BATCH.cast_unsigned());
+        assert_eq!(policy_after(short), libc::SCHED_OTHER.cast_unsigned());
+        assert_eq!(policy_after(waiting), libc::SCHED_BATCH.cast_unsigned());
     }
 }
