@@ -51,14 +51,7 @@ pub fn discovery(ctx: &SockAddrContext, caller: CallerRow, key: &mut EndpointKey
 /// Announces that a slot's consecutive failures reached their limit.
 #[inline(always)]
 pub fn failure_run(slot: SlotRef, failures: u64) {
-    send(EventRecord {
-        kind: KIND_FAILURE_RUN,
-        reserved: 0,
-        at_ns: now_ns(),
-        key: EndpointKey::NONE,
-        slot,
-        value: failures,
-    });
+    of_slot(KIND_FAILURE_RUN, slot, failures);
 }
 
 /// Wakes a daemon that takes a rest: something is not well.
@@ -73,14 +66,13 @@ pub fn trouble(slot: SlotRef) {
             return;
         }
     }
-    send(EventRecord {
-        kind: KIND_TROUBLE,
-        reserved: 0,
-        at_ns: now_ns(),
-        key: EndpointKey::NONE,
-        slot,
-        value: 0,
-    });
+    of_slot(KIND_TROUBLE, slot, 0);
+}
+
+#[inline(always)]
+fn of_slot(kind: u32, slot: SlotRef, value: u64) {
+    let (at_ns, key) = (now_ns(), EndpointKey::NONE);
+    send(EventRecord { kind, reserved: 0, at_ns, key, slot, value });
 }
 
 #[inline(always)]
