@@ -299,6 +299,7 @@ impl Daemon {
     /// Shows the engine what happened since the last look.
     fn look(&mut self) {
         let now = clock::now();
+        self.calm.begin();
         if self.calm.may_rest(now) {
             // Before anything is read: what comes behind the reading is told.
             self.kernel.ask_for_trouble();
@@ -313,9 +314,9 @@ impl Daemon {
         self.kernel.flush_logs();
         self.settle(now);
         ports::advance(self, now);
-        let is_any_busy = self.attention.end(&self.cells);
-        let goes_on = is_any_busy || self.taps.is_any();
-        self.calm.end(!goes_on && self.calm.may_rest(now) && self.is_settled(), now);
+        let is_any_pressing = self.attention.end(&self.cells);
+        let goes_on = is_any_pressing || self.taps.is_any();
+        self.calm.end(!goes_on && self.calm.may_rest(now) && self.is_settled());
         self.journal.look();
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.look(&self.cells);
@@ -331,7 +332,7 @@ impl Daemon {
         let state = self.engine.state(id);
         self.metrics.see(cell, state, &sample);
         self.taps.see(&self.config, cell, &sample, now);
-        self.calm.see(state, &sample, now);
+        self.calm.see(state, cell.policy.patience(), &sample, now);
         self.engine.observe(id, &sample, now);
         cell.failure_run = sample.failure_run;
         self.attention.wake(id);

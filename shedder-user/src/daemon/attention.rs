@@ -60,17 +60,17 @@ impl Attention {
         }
     }
 
-    /// Ends a look: the next one goes only where something still goes on. Whether that is so anywhere.
+    /// Ends a look: the next one goes only where something still goes on. Whether anything does that a tick changes.
     pub(super) fn end(&mut self, cells: &Cells) -> bool {
-        let mut is_any_busy = false;
+        let mut is_any_pressing = false;
         for word in self.words() {
             for id in self.cells(word) {
                 let cell = cells.by_id(id);
-                is_any_busy |= cell.is_some_and(is_busy);
+                is_any_pressing |= cell.is_some_and(is_pressing);
                 self.rest(id, cell);
             }
         }
-        is_any_busy
+        is_any_pressing
     }
 
     /// A cell was looked at, or there is none.
@@ -100,6 +100,11 @@ impl Rota {
 /// Whether something goes on there that tells of itself by time alone.
 fn is_busy(cell: &Cell) -> bool {
     cell.ring.is_busy() || cell.ports.want_attention()
+}
+
+/// Whether it does so soon.
+fn is_pressing(cell: &Cell) -> bool {
+    cell.ring.has_waited() || cell.ports.is_pressing()
 }
 
 fn cells(word: u32, mut bits: u64) -> impl Iterator<Item = CellId> + use<> {

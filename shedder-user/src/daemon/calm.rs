@@ -1,8 +1,8 @@
 //! When looks may be further apart: while all is well.
 //!
 //! Invariant: nothing is decided later for it that matters. The kernel wakes the loop for the first failure and the
-//! first slow answer (`shedder_common::counters::NodeRow::is_calm`), a look that finds anything open is followed by
-//! the next a tick later, and what is held against an endpoint for being open has been so for longer than a rest.
+//! first slow answer (`shedder_common::counters::NodeRow::is_calm`), a look that finds a call that waits is followed by
+//! the next a tick later, and while calls are made a rest is no longer than the rules for them have patience.
 
 use std::time::Duration;
 
@@ -13,11 +13,19 @@ use crate::clock;
 use crate::engine::{Sample, State};
 
 /// Whether all is well, as far as the last looks tell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calm {
     /// Until when looks stay a tick apart.
     wary_until: Monotonic,
+    /// Of the rules for what was called before this look.
+    patience: Duration,
     rests: bool,
+}
+
+impl Default for Calm {
+    fn default() -> Self {
+        Self { wary_until: Monotonic::default(), patience: Duration::MAX, rests: false }
+    }
 }
 
 impl Calm {
@@ -27,11 +35,23 @@ impl Calm {
         self.rests = false;
     }
 
-    /// A breaker in this state was looked at, and this happened to it.
-    pub(super) fn see(&mut self, state: Option<State>, sample: &Sample, now: Monotonic) {
+    /// A look begins.
+    pub(super) const fn begin(&mut self) {
+        self.patience = Duration::MAX;
+    }
+
+    /// A breaker in this state, whose rules have so much patience, was looked at, and this happened to it.
+    pub(super) fn see(
+        &mut self,
+        state: Option<State>,
+        patience: Duration,
+        sample: &Sample,
+        now: Monotonic,
+    ) {
         if !state.is_none_or(is_settled) || is_trouble(sample) {
             self.disturb(now);
         }
+        self.patience = self.patience.min(patience);
     }
 
     /// Whether a look that finds nothing may be followed by a rest.
@@ -39,14 +59,14 @@ impl Calm {
         self.wary_until <= now
     }
 
-    /// A look has ended: whether it `found` nothing that goes on.
-    pub(super) fn end(&mut self, found_nothing: bool, now: Monotonic) {
-        self.rests = found_nothing && self.may_rest(now);
+    /// A look has ended, and may be followed by a rest or not.
+    pub(super) const fn end(&mut self, rests: bool) {
+        self.rests = rests;
     }
 
     /// From one look to the next, which is a tick, or `most` at most.
     pub(super) fn between_looks(&self, tick: Duration, most: Duration) -> Duration {
-        if self.rests { (tick * REST).min(most).max(tick) } else { tick }
+        if self.rests { (tick * REST).min(most).min(self.patience).max(tick) } else { tick }
     }
 }
 
@@ -104,27 +124,41 @@ mod tests {
     #[test]
     fn it_rests_where_nothing_is_found_for_a_while() {
         let mut calm = Calm::default();
-        calm.end(true, at(100));
+        calm.end(true);
         assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
-        calm.end(false, at(600));
+        calm.end(false);
         assert_eq!(calm.between_looks(TICK, MOST), TICK);
-        calm.end(true, at(700));
+        calm.end(true);
         assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
 
         calm.disturb(at(800));
         assert_eq!(calm.between_looks(TICK, MOST), TICK);
-        calm.end(true, at(1700));
-        assert_eq!(calm.between_looks(TICK, MOST), TICK, "it is not trusted yet");
-        calm.end(true, at(1800));
-        assert_eq!(calm.between_looks(TICK, MOST), 5 * TICK);
+        assert_eq!([at(1799), at(1800)].map(|now| calm.may_rest(now)), [false, true]);
     }
 
     #[test]
     fn a_rest_is_no_longer_than_it_may_be() {
         let mut calm = Calm::default();
-        calm.end(true, at(100));
+        calm.end(true);
         assert_eq!(calm.between_looks(TICK, 3 * TICK), 3 * TICK);
         assert_eq!(calm.between_looks(TICK, TICK / 2), TICK);
+    }
+
+    #[test]
+    fn a_rest_is_no_longer_than_the_rules_for_what_was_called_have_patience() {
+        let mut calm = Calm::default();
+        let called = Sample::default();
+        let mut rest = |patience: &[Duration]| {
+            calm.begin();
+            for patience in patience {
+                calm.see(Some(State::Closed), *patience, &called, at(100));
+            }
+            calm.end(true);
+            calm.between_looks(TICK, MOST)
+        };
+        assert_eq!(rest(&[4 * TICK, 3 * TICK, Duration::MAX]), 3 * TICK);
+        assert_eq!(rest(&[Duration::ZERO]), TICK);
+        assert_eq!(rest(&[]), 5 * TICK);
     }
 
     #[test]
@@ -143,9 +177,8 @@ mod tests {
             (State::ForcedClosed, &well, false),
         ] {
             let mut calm = Calm::default();
-            calm.see(Some(state), sample, at(100));
-            calm.end(true, at(200));
-            assert_eq!(calm.rests, rests, "{state:?} {sample:?}");
+            calm.see(Some(state), Duration::MAX, sample, at(100));
+            assert_eq!(calm.may_rest(at(200)), rests, "{state:?} {sample:?}");
         }
     }
 }

@@ -32,6 +32,17 @@ impl Ring {
         self.seen != InFlightRow::CLEAR
     }
 
+    /// Whether anything open at the last look had been so for a while: more than a moment, which is less than a tick
+    /// and the half of it.
+    pub(super) fn has_waited(&self) -> bool {
+        let [now, before] = [self.moment, self.moment.saturating_sub(1)].map(places);
+        let is_new = |place| now.contains(&place) || before.contains(&place);
+        let mut gauges = self.seen.begun.iter().zip(&self.old).enumerate();
+        self.seen.stalled_connecting != 0
+            || self.seen.stalled_waiting != 0
+            || gauges.any(|(place, (gauge, old))| *old != 0 || (*gauge != 0 && !is_new(place)))
+    }
+
     /// Handshakes open at the last look.
     pub(super) fn connecting(&self) -> u64 {
         self.seen.connecting()
@@ -151,6 +162,22 @@ mod tests {
         // The old one ends, which might as well have been the new one.
         assert_eq!(count(&ring.update(&waiting(&[132]), at(133)).waiting), 0);
         assert!(ring.is_busy());
+    }
+
+    #[test]
+    fn a_call_that_is_not_answered_soon_has_waited() {
+        let mut ring = Ring::new();
+        let row = waiting(&[100]);
+        for (look, has_waited) in
+            [(100, false), (101, false), (102, true), (131, true), (132, true)]
+        {
+            drop(ring.update(&row, at(look)));
+            assert_eq!(ring.has_waited(), has_waited, "{look}");
+        }
+        drop(ring.update(&waiting(&[]), at(133)));
+        assert!(!ring.has_waited());
+        drop(ring.update(&InFlightRow { stalled_waiting: 1, ..InFlightRow::CLEAR }, at(134)));
+        assert!(ring.has_waited());
     }
 
     #[test]

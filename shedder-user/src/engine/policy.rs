@@ -244,6 +244,13 @@ impl Policy {
         self.least(&Strategy::slow_after)
     }
 
+    /// How long calls that go well may wait until they are looked at, failures and slow answers being told; zero where
+    /// each look counts.
+    pub fn patience(&self) -> Duration {
+        let rules = self.trip.iter().map(|trip| trip.rule.patience());
+        rules.fold(self.caller_timeout, Duration::min)
+    }
+
     /// Whether a rule looks at round-trip times.
     pub fn needs_round_trips(&self) -> bool {
         self.strategies().any(|strategy| strategy.signal() == Some(Signal::Rtt))

@@ -105,6 +105,17 @@ impl Rule {
         }
     }
 
+    /// As [`Strategy::patience`], of all of them. What is to hold several times in a row is looked at as often.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::One(strategy) => strategy.patience(),
+            Self::Any(rules) | Self::All(rules) => {
+                rules.iter().map(Self::patience).min().unwrap_or(Duration::MAX)
+            }
+            Self::Lasting { rule, every, .. } => rule.patience().min(*every),
+        }
+    }
+
     /// The first strategy that `is_wanted`, without allocating.
     pub(super) fn find(&self, is_wanted: fn(&Strategy) -> bool) -> Option<&Strategy> {
         match self {
@@ -255,6 +266,7 @@ const GAP: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Limit, Signal, Span};
 
     fn at(milliseconds: u64) -> Monotonic {
         Monotonic::from_nanos(milliseconds * 1_000_000)
@@ -278,6 +290,31 @@ mod tests {
         memory.clear();
         assert_eq!(memory.heap_bytes(), 0);
         assert!(matches!(memory.entry(&mut 0), Remembered::Nothing));
+    }
+
+    #[test]
+    fn a_rule_has_the_patience_of_its_hastiest_strategy() {
+        let (second, eighth) = (Duration::from_secs(1), Duration::from_millis(125));
+        let failures = || Rule::One(Strategy::Consecutive { failures: 5 });
+        let slow = |signal, window| {
+            let over = Limit::Fixed(second);
+            let (at_least, z, min_samples) = (0.5, 0.0, 1);
+            Rule::One(Strategy::SlowShare { signal, over, at_least, z, min_samples, window })
+        };
+        let lasting = |every| Rule::Lasting { rule: Box::new(failures()), evaluations: 3, every };
+        for (rule, patience) in [
+            (failures(), Duration::MAX),
+            (slow(Signal::Connect, Span::Time(10 * second)), second),
+            (slow(Signal::Connect, Span::Time(second)), eighth),
+            (slow(Signal::Rtt, Span::Count(9)), Duration::ZERO),
+            (Rule::One(Strategy::InFlight { over: 9 }), Duration::ZERO),
+            (Rule::Any(vec![failures(), slow(Signal::Response, Span::Count(9))]), second),
+            (Rule::All(vec![]), Duration::MAX),
+            (lasting(second), second),
+            (lasting(Duration::ZERO), Duration::ZERO),
+        ] {
+            assert_eq!(rule.patience(), patience, "{rule:?}");
+        }
     }
 
     #[test]

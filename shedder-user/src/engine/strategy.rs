@@ -287,6 +287,39 @@ impl Strategy {
         if let Self::Consecutive { failures } = self { Some(*failures) } else { None }
     }
 
+    /// How long calls that go well may wait until they are looked at, failures and slow answers being told: no longer
+    /// than a call may take, and an eighth of the window, in which they are so much too late. Zero where each look
+    /// counts.
+    pub(super) fn patience(&self) -> Duration {
+        let windows = self.spans().filter_map(|span| match span {
+            Span::Time(time) => Some(time / 8),
+            Span::Count(_) => None,
+        });
+        windows.fold(self.longest_call(), Duration::min)
+    }
+
+    fn longest_call(&self) -> Duration {
+        match self {
+            Self::Consecutive { .. }
+            | Self::FailureShare { .. }
+            | Self::Outlier { measure: Measure::FailureShare, .. } => Duration::MAX,
+            Self::Latency { signal, over: Limit::Fixed(over), .. }
+            | Self::SlowShare { signal, over: Limit::Fixed(over), .. }
+                if !matches!(signal, Signal::Rtt) =>
+            {
+                *over
+            }
+            Self::Apdex { within, .. } => *within,
+            Self::Latency { .. }
+            | Self::SlowShare { .. }
+            | Self::SloDrift { .. }
+            | Self::RetransmitShare { .. }
+            | Self::Outlier { .. }
+            | Self::Surge { .. }
+            | Self::InFlight { .. } => Duration::ZERO,
+        }
+    }
+
     /// The response time that is slow by this strategy whatever else happens.
     pub(super) const fn slow_after(&self) -> Option<Duration> {
         match self {

@@ -63,3 +63,23 @@ fn who_has_nothing_to_do_wakes_a_fifth_as_often() {
     // 200 ticks: 40 looks, and what else wakes it.
     assert!((20..120).contains(&slept), "{slept}");
 }
+
+#[test]
+fn who_is_called_all_the_time_wakes_as_seldom_while_all_goes_well() {
+    let (mut caller, cgroup) = caller("rest-called");
+    let backend = backend(Behaviour::Healthy);
+    let text = "[node]\ntick = \"20ms\"\n".to_owned() + &policy(&cgroup, &[backend.addr()], "");
+    let daemon = Daemon::start(&text).expect("it starts");
+    let (before, start) = (sleeps(daemon.pid()), clock::now());
+    let mut calls = 0;
+    while clock::now().since(start) < Duration::from_secs(4) {
+        caller.call(backend.addr(), PATIENCE).expect("it lives");
+        calls += 1;
+        thread::sleep(Duration::from_millis(5));
+    }
+    let slept = sleeps(daemon.pid()) - before;
+    assert!(calls > 200, "more than one for each tick: {calls}");
+    // A call that takes longer than a moment, on a busy machine, ends a rest.
+    assert!((20..150).contains(&slept), "{slept} with {calls} calls");
+    assert_eq!(daemon.breaker(backend.addr()).expect("it answers").outcomes.answered, calls);
+}
