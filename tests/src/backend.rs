@@ -144,6 +144,13 @@ impl Backend {
         self.counters.answered.load(Ordering::Acquire)
     }
 
+    /// Processor time its thread has taken so far.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let (done, told) = channel();
+        self.order(Order::TellTime(done))?;
+        told.recv().context("the backend's thread has ended")
+    }
+
     /// Sets both counters to zero.
     pub fn reset_counters(&self) {
         self.accepted();

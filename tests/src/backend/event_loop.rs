@@ -16,7 +16,7 @@ use socket2::SockRef;
 
 use super::port::ReservedPort;
 use super::{Behaviour, Counters};
-use crate::clock::now;
+use crate::clock::{now, thread_time};
 use crate::readiness::InputWatch;
 
 /// What the owner of a backend asks its thread to do.
@@ -26,6 +26,8 @@ pub(super) enum Order {
     Behave(Behaviour, Sender<io::Result<()>>),
     /// Accept what waits, then answer.
     Settle(Sender<io::Result<()>>),
+    /// Tell how much processor time it has taken.
+    TellTime(Sender<Duration>),
     /// End.
     Stop,
 }
@@ -126,6 +128,9 @@ impl EventLoop {
                 Order::Settle(done) => {
                     self.accept_waiting();
                     drop(done.send(Ok(())));
+                }
+                Order::TellTime(done) => {
+                    done.send(Duration::from_nanos(thread_time())).unwrap_or_default();
                 }
                 Order::Stop => return Next::Stop,
             }

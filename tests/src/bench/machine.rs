@@ -66,16 +66,6 @@ pub(super) fn pin_to(cpu: usize) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds the calling thread has run. Unlike the time of day it stands still while others have
-/// the CPU, so a busy machine spoils less.
-pub(super) fn thread_time() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the time is valid for writing. It cannot fail: every thread has this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
-}
-
 /// Bytes this process holds from the allocator, its own headers included.
 pub(super) fn heap_bytes() -> usize {
     // SAFETY: it takes nothing and returns plain numbers.

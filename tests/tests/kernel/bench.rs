@@ -40,11 +40,14 @@ fn the_cost_of_guards_is_measured_and_kept() {
     let runs = kept["figures"]["runs"].as_array().expect("a list");
     assert_eq!(runs.len(), 4, "both at a rate, and as many as go through: {runs:#?}");
     for run in runs {
-        assert_eq!(run["failed"], 0, "{run}");
         let least = if run["rate"].is_null() { 1 } else { 100 };
-        assert!(run["calls"].as_u64() >= Some(least), "{run}");
-        let guards = run["guard_cpu_ns"].as_u64();
-        assert_eq!(guards > Some(0), run["guard"] == "Shedder", "{run}");
+        for (calls, has_guard) in [("guarded", run["guard"] == "Shedder"), ("bare", false)] {
+            let calls = &run[calls];
+            assert_eq!(calls["failed"], 0, "{run}");
+            assert!(calls["count"].as_u64() >= Some(least), "{run}");
+            assert!(calls["backends_cpu_ns"].as_u64() > Some(0), "{run}");
+            assert_eq!(calls["guard_cpu_ns"].as_u64() > Some(0), has_guard, "{run}");
+        }
     }
     let memory = kept["figures"]["memory"].as_array().expect("a list");
     let of_shedder =

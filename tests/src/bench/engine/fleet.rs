@@ -13,7 +13,7 @@ use shedder_common::time::Monotonic;
 use shedder_user::engine::{Buckets, CellId, Counts, Engine, NodeRules, Place, Sample};
 
 use super::policy::policy;
-use crate::bench::machine::thread_time;
+use crate::clock::thread_time;
 use crate::statistics::percentile;
 
 /// Breakers of a node.

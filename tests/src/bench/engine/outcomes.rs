@@ -12,7 +12,7 @@ use shedder_user::engine::{CellId, Counts, Engine, NodeRules, Place, Sample};
 use super::fleet::TICK;
 use super::libraries::{Pace, Tuning, failsafe, recloser, tower};
 use super::policy::policy;
-use crate::bench::machine::thread_time;
+use crate::clock::thread_time;
 use crate::statistics::{Extent, figure};
 
 /// The cost of an outcome for one breaker.

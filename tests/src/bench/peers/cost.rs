@@ -1,21 +1,22 @@
 //! What a guard costs while all is well: latency it adds, processor time, memory, and the most that goes through.
 //!
-//! Invariant: the guards take turns in every round, in an order that turns round, so a machine that gets faster
-//! or slower favours none; and each call is timed from when it was due.
+//! Invariant: calls with a guard and calls without one become due by turns, so what the machine does to the ones it
+//! does to the others; and each call is timed from when it was due.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use shedder_common::time::{Monotonic, nanos};
 
 use super::generator::{Fate, Rate, Story};
 use super::guard::Guard;
 use super::site::{Calling, Site, soon};
+use crate::backend::Backend;
 use crate::bench::progress;
 use crate::interrupt;
 use crate::statistics::{figure, percentile};
-use crate::vitals::processor_time;
 
 mod memory;
 mod pictures;
@@ -37,8 +38,8 @@ pub(super) struct Options {
     /// Calls a second.
     #[arg(long, value_delimiter = ',', default_values_t = RATES)]
     rates: Vec<f64>,
-    /// Compare only these. What shedder does with an open endpoint costs nothing while none is open, so it is
-    /// measured once.
+    /// Compare only these, each beside no guard. `none` beside no guard tells what the comparison itself is worth.
+    /// What shedder does with an open endpoint costs nothing while none is open, so it is measured once.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = GUARDS)]
     guards: Vec<Guard>,
 }
@@ -52,21 +53,28 @@ pub(super) struct Figures {
     memory: Vec<Memory>,
 }
 
-/// One guard in one round at one rate.
+/// One guard in one round at one rate, beside no guard.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Run {
     round: u32,
     guard: Guard,
     /// Calls a second that were asked for; none for as many as go through, [`AT_ONCE`] at a time.
     rate: Option<f64>,
-    calls: u64,
+    guarded: Calls,
+    bare: Calls,
+}
+
+/// What became of the calls of one caller.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Calls {
+    count: u64,
     failed: u64,
-    /// From when the calls became due to the end of the last one, in seconds.
+    /// From when they became due to the end of the last one, in seconds.
     lasted_s: f64,
     p50_ns: u64,
     p99_ns: u64,
     p999_ns: u64,
-    /// Processor time of the caller, the backends, and the guard's processes.
+    /// Processor time of the caller, its backends, and the guard's processes.
     caller_cpu_ns: u64,
     backends_cpu_ns: u64,
     guard_cpu_ns: u64,
@@ -80,15 +88,12 @@ impl Default for Options {
 
 /// Measures.
 pub(super) fn measure(options: &Options) -> Result<Figures> {
-    ensure!(options.guards.contains(&Guard::None), "nothing to compare with: --guards lacks none");
     progress::measuring("memory");
     let memory = options.guards.iter().copied().map(memory::weigh).collect::<Result<Vec<_>>>()?;
+    let bare = ready(Guard::None)?;
     let mut sites = Vec::new();
     for guard in &options.guards {
-        interrupt::check()?;
-        let site = Site::build(*guard, BACKENDS, 1, "")?;
-        site.warm_up()?;
-        sites.push((*guard, site));
+        sites.push((*guard, ready(*guard)?));
     }
     let rates: Vec<Option<f64>> = options.rates.iter().copied().map(Some).chain([None]).collect();
     let length = Duration::try_from_secs_f64(options.seconds)?;
@@ -98,7 +103,11 @@ pub(super) fn measure(options: &Options) -> Result<Figures> {
         for rate in &rates {
             for (guard, site) in &sites {
                 interrupt::check()?;
-                runs.push(run(round, *guard, site, *rate, length)?);
+                let (guarded, bare) = match *rate {
+                    Some(rate) => by_turns(site, &bare, rate, length)?,
+                    None => (most(site, length)?, most(&bare, length)?),
+                };
+                runs.push(Run { round, guard: *guard, rate: *rate, guarded, bare });
             }
         }
         sites.rotate_left(1);
@@ -106,36 +115,67 @@ pub(super) fn measure(options: &Options) -> Result<Figures> {
     Ok(Figures { runs, memory })
 }
 
-fn run(round: u32, guard: Guard, site: &Site, rate: Option<f64>, length: Duration) -> Result<Run> {
-    let calling = Calling {
-        caller: 0,
-        calls: rate.map_or(Rate::AtOnce(AT_ONCE), Rate::PerSecond),
-        length,
-        start: soon(),
-        pool: 0,
-        request: "ping",
-    };
-    let ours = std::process::id();
-    let before = (processor_time(ours)?, site.standing.processor_time()?);
-    let story = site.call(&calling)?.story()?;
-    let after = (processor_time(ours)?, site.standing.processor_time()?);
-    let nanoseconds = |time: Duration| shedder_common::time::nanos(time);
-    let (p50_ns, p99_ns, p999_ns) = quantiles(&story);
-    let ends = story.calls.iter().map(|call| call.due_us * 1000 + call.took_ns);
-    Ok(Run {
-        round,
-        guard,
-        rate,
-        calls: u64::try_from(story.calls.len())?,
-        failed: u64::try_from(story.calls.iter().filter(|it| it.fate != Fate::Answered).count())?,
-        lasted_s: figure(ends.max().unwrap_or_default()) / 1e9,
-        p50_ns,
-        p99_ns,
-        p999_ns,
-        caller_cpu_ns: story.cpu_ns,
-        backends_cpu_ns: nanoseconds(after.0.saturating_sub(before.0)),
-        guard_cpu_ns: nanoseconds(after.1.saturating_sub(before.1)),
-    })
+fn ready(guard: Guard) -> Result<Site> {
+    interrupt::check()?;
+    let site = Site::build(guard, BACKENDS, 1, "")?;
+    site.warm_up()?;
+    Ok(site)
+}
+
+/// So many calls a second of each caller, which become due by turns.
+fn by_turns(guarded: &Site, bare: &Site, rate: f64, length: Duration) -> Result<(Calls, Calls)> {
+    let start = soon();
+    let half = Duration::try_from_secs_f64(0.5 / rate)?;
+    let (one, other) = (Busy::of(guarded)?, Busy::of(bare)?);
+    let first = guarded.call(&calling(Rate::PerSecond(rate), start, length))?;
+    let second = bare.call(&calling(Rate::PerSecond(rate), start.plus(half), length))?;
+    let (first, second) = (first.story()?, second.story()?);
+    Ok((one.calls(guarded, &first)?, other.calls(bare, &second)?))
+}
+
+/// As many calls as go through while nobody else calls.
+fn most(site: &Site, length: Duration) -> Result<Calls> {
+    let before = Busy::of(site)?;
+    let story = site.call(&calling(Rate::AtOnce(AT_ONCE), soon(), length))?.story()?;
+    before.calls(site, &story)
+}
+
+fn calling(calls: Rate, start: Monotonic, length: Duration) -> Calling {
+    Calling { caller: 0, calls, length, start, pool: 0, request: "ping" }
+}
+
+/// Processor time that a site has taken, but for its caller.
+#[derive(Clone, Copy, Debug)]
+struct Busy {
+    backends: Duration,
+    guard: Duration,
+}
+
+impl Busy {
+    /// Until now.
+    fn of(site: &Site) -> Result<Self> {
+        let backends = site.backends.iter().map(Backend::processor_time).sum::<Result<_>>()?;
+        Ok(Self { backends, guard: site.standing.processor_time()? })
+    }
+
+    /// What became of the calls that were made since.
+    fn calls(self, site: &Site, story: &Story) -> Result<Calls> {
+        let now = Self::of(site)?;
+        let (p50_ns, p99_ns, p999_ns) = quantiles(story);
+        let ends = story.calls.iter().map(|call| call.due_us * 1000 + call.took_ns);
+        let failed = story.calls.iter().filter(|it| it.fate != Fate::Answered).count();
+        Ok(Calls {
+            count: u64::try_from(story.calls.len())?,
+            failed: u64::try_from(failed)?,
+            lasted_s: figure(ends.max().unwrap_or_default()) / 1e9,
+            p50_ns,
+            p99_ns,
+            p999_ns,
+            caller_cpu_ns: story.cpu_ns,
+            backends_cpu_ns: nanos(now.backends.saturating_sub(self.backends)),
+            guard_cpu_ns: nanos(now.guard.saturating_sub(self.guard)),
+        })
+    }
 }
 
 fn quantiles(story: &Story) -> (u64, u64, u64) {

@@ -12,7 +12,7 @@ use clap::Args;
 
 use shedder_common::time::Monotonic;
 
-use crate::bench::machine;
+use crate::clock::thread_time;
 
 mod calls;
 mod connection;
@@ -64,7 +64,7 @@ pub fn generate(options: &Options) -> Result<()> {
         (None, Some(at_once)) => Pace::closed(start, length, at_once),
         (None, None) => anyhow::bail!("how many calls: a rate, or so many at once?"),
     };
-    let story = Story { calls: Calls::new(options, pace)?.make()?, cpu_ns: machine::thread_time() };
+    let story = Story { calls: Calls::new(options, pace)?.make()?, cpu_ns: thread_time() };
     stdout().write_all(story.tell().as_bytes()).context("cannot tell of the calls")?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{machine, progress};
-use crate::clock::{now, remaining};
+use crate::clock::{now, remaining, thread_time};
 use crate::interrupt;
 use crate::statistics::percentile;
 
@@ -115,14 +115,14 @@ fn take_turn(round: u32, place: &Place, cpu: usize, length: Duration) -> Result<
     // What has been left alone for a while tries its endpoints again; that is not what is measured.
     place.call_for(length / 5, |_| ())?;
     let (guard, reached) = (place.guard_time()?, place.reached()?);
-    let (cpu, start) = (machine::thread_time(), now());
+    let (cpu, start) = (thread_time(), now());
     let mut samples = Vec::with_capacity(SAMPLES);
     let mut seen = BTreeMap::new();
     place.call_for(length, |call: Call| {
         samples.push(call.took_ns);
         *seen.entry(call.seen).or_insert(0) += 1;
     })?;
-    let (lasted, client) = (start.elapsed(), machine::thread_time() - cpu);
+    let (lasted, client) = (start.elapsed(), thread_time() - cpu);
     let guard = place.guard_time()?.saturating_sub(guard);
     let sum: u64 = samples.iter().sum();
     let refusals = samples.len() as u64;

@@ -2,8 +2,8 @@
 //!
 //! Invariant: medians of rounds, as in the tables.
 
-use super::text::{cpu_per_million, median, pairs, rates};
-use super::{Figures, Run};
+use super::text::{added, cpu_per_million, p50, rates};
+use super::{Calls, Figures};
 use crate::bench::peers::guard::Guard;
 use crate::bench::peers::plot::{Axis, Panels, Plot, Series};
 use crate::statistics::figure;
@@ -15,20 +15,18 @@ pub(in super::super) fn plots(figures: &Figures) -> Vec<(String, String)> {
         summary: "added to what the same calls take without a guard, at each rate".to_owned(),
         columns: 2,
         plots: vec![
-            plot(figures, "p50, µs", &|run| figure(run.p50_ns) / 1e3),
-            plot(figures, "p99, µs", &|run| figure(run.p99_ns) / 1e3),
+            plot(figures, "p50, µs", &p50),
+            plot(figures, "p99, µs", &|calls| figure(calls.p99_ns) / 1e3),
             plot(figures, "processor time, s for a million calls", &cpu_per_million),
         ],
     };
     vec![("cost".to_owned(), panels.draw())]
 }
 
-fn plot(figures: &Figures, what: &str, of: &dyn Fn(&Run) -> f64) -> Plot {
+fn plot(figures: &Figures, what: &str, of: &dyn Fn(&Calls) -> f64) -> Plot {
     let curve = |guard: Guard| {
-        let points = rates(figures).into_iter().filter_map(|rate| {
-            let pairs = pairs(figures, guard, Some(rate));
-            Some((rate, median(pairs.iter().map(|(run, bare)| of(run) - of(bare)))?))
-        });
+        let point = |rate| Some((rate, added(figures, guard, rate, of)?));
+        let points = rates(figures).into_iter().filter_map(point);
         Series { name: guard.name().to_owned(), points: points.collect() }
     };
     let guards = Guard::ALL.into_iter().filter(|guard| *guard != Guard::None);

@@ -1,9 +1,9 @@
 //! The costs as a chapter.
 //!
-//! Invariant: what a guard adds is taken from the same round without a guard, and medians are of rounds.
+//! Invariant: what a guard adds is beside the calls without a guard that took turns with its own, and medians are of rounds.
 
 use super::memory::Memory;
-use super::{AT_ONCE, Figures, Run};
+use super::{AT_ONCE, Calls, Figures, Run};
 use crate::bench::peers::guard::Guard;
 use crate::statistics::{Spread, figure};
 
@@ -30,70 +30,78 @@ pub(super) fn rates(figures: &Figures) -> Vec<f64> {
     rates
 }
 
-fn lines(
-    figures: &Figures,
-    rate: Option<f64>,
-    line: fn(Guard, &[(&Run, &Run)]) -> String,
-) -> String {
-    let of = |guard| pairs(figures, guard, rate);
+fn lines(figures: &Figures, rate: Option<f64>, line: fn(Guard, &[&Run]) -> String) -> String {
+    let of = |guard| runs(figures, guard, rate);
     let guards = Guard::ALL.into_iter().filter(|guard| !of(*guard).is_empty());
     guards.map(|guard| line(guard, &of(guard))).collect()
 }
 
-/// The runs of a guard, each with that of no guard in the same round.
-pub(super) fn pairs(figures: &Figures, guard: Guard, rate: Option<f64>) -> Vec<(&Run, &Run)> {
-    let at =
-        |guard: Guard| figures.runs.iter().filter(move |it| it.guard == guard && it.rate == rate);
-    let bare = |round| at(Guard::None).find(|run| run.round == round);
-    at(guard).filter_map(|run| Some((run, bare(run.round)?))).collect()
+/// Of a guard at a rate, round by round.
+fn runs(figures: &Figures, guard: Guard, rate: Option<f64>) -> Vec<&Run> {
+    figures.runs.iter().filter(|run| run.guard == guard && run.rate == rate).collect()
 }
 
-fn latency_line(guard: Guard, pairs: &[(&Run, &Run)]) -> String {
-    let micros =
-        |of: &dyn Fn(&Run) -> u64| spread(pairs.iter().map(|(run, _)| figure(of(run)) / 1e3));
-    let added = |of: &dyn Fn(&Run) -> u64| {
-        if guard == Guard::None {
-            return String::new();
-        }
-        spread(pairs.iter().map(|(run, bare)| (figure(of(run)) - figure(of(bare))) / 1e3))
-    };
-    let failed: u64 = pairs.iter().map(|(run, _)| run.failed).sum();
+/// What a guard adds at a rate, in the middle of the rounds.
+pub(super) fn added(
+    figures: &Figures,
+    guard: Guard,
+    rate: f64,
+    of: &dyn Fn(&Calls) -> f64,
+) -> Option<f64> {
+    let runs = runs(figures, guard, Some(rate));
+    Spread::of(runs.into_iter().map(|run| difference(run, of)).collect()).map(|it| it.median)
+}
+
+fn difference(run: &Run, of: &dyn Fn(&Calls) -> f64) -> f64 {
+    of(&run.guarded) - of(&run.bare)
+}
+
+fn latency_line(guard: Guard, runs: &[&Run]) -> String {
+    let taken = |of: &dyn Fn(&Calls) -> f64| spread(runs.iter().map(|run| of(&run.guarded)));
+    let added = |of: &dyn Fn(&Calls) -> f64| spread(runs.iter().map(|run| difference(run, of)));
+    let p99 = |calls: &Calls| figure(calls.p99_ns) / 1e3;
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {} | {failed} |\n",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
         guard.name(),
-        micros(&|run| run.p50_ns),
-        added(&|run| run.p50_ns),
-        micros(&|run| run.p99_ns),
-        added(&|run| run.p99_ns),
-        micros(&|run| run.p999_ns),
-        spread(pairs.iter().map(|(run, _)| cpu_per_million(run))),
-        if guard == Guard::None {
-            String::new()
-        } else {
-            spread(pairs.iter().map(|(run, bare)| cpu_per_million(run) - cpu_per_million(bare)))
-        },
+        taken(&p50),
+        added(&p50),
+        taken(&p99),
+        added(&p99),
+        taken(&|calls| figure(calls.p999_ns) / 1e3),
+        taken(&cpu_per_million),
+        added(&cpu_per_million),
+        failed(runs),
     )
 }
 
-fn most_line(guard: Guard, pairs: &[(&Run, &Run)]) -> String {
-    let failed: u64 = pairs.iter().map(|(run, _)| run.failed).sum();
+fn most_line(guard: Guard, runs: &[&Run]) -> String {
     format!(
-        "| {} | {} | {} | {} | {failed} |\n",
+        "| {} | {} | {} | {} | {} |\n",
         guard.name(),
-        spread(pairs.iter().map(|(run, _)| per_second(run))),
-        spread(pairs.iter().map(|(run, bare)| per_second(run) / per_second(bare))),
-        spread(pairs.iter().map(|(run, _)| cpu_per_million(run))),
+        spread(runs.iter().map(|run| per_second(&run.guarded))),
+        spread(runs.iter().map(|run| per_second(&run.guarded) / per_second(&run.bare))),
+        spread(runs.iter().map(|run| cpu_per_million(&run.guarded))),
+        failed(runs),
     )
 }
 
-fn per_second(run: &Run) -> f64 {
-    figure(run.calls - run.failed) / run.lasted_s
+fn failed(runs: &[&Run]) -> u64 {
+    runs.iter().map(|run| run.guarded.failed).sum()
+}
+
+fn per_second(calls: &Calls) -> f64 {
+    figure(calls.count - calls.failed) / calls.lasted_s
+}
+
+/// Microseconds.
+pub(super) fn p50(calls: &Calls) -> f64 {
+    figure(calls.p50_ns) / 1e3
 }
 
 /// Seconds of processor time, of everybody, for a million calls.
-pub(super) fn cpu_per_million(run: &Run) -> f64 {
-    let all = run.caller_cpu_ns + run.backends_cpu_ns + run.guard_cpu_ns;
-    figure(all) / 1e9 / figure(run.calls.max(1)) * 1e6
+pub(super) fn cpu_per_million(calls: &Calls) -> f64 {
+    let all = calls.caller_cpu_ns + calls.backends_cpu_ns + calls.guard_cpu_ns;
+    figure(all) / 1e9 / figure(calls.count.max(1)) * 1e6
 }
 
 fn memory(figures: &Figures) -> String {
@@ -116,15 +124,8 @@ fn memory(figures: &Figures) -> String {
 fn goals(figures: &Figures) -> String {
     let mut text = format!("\n### Beside the best proxy\n\n{GOAL_HEADINGS}");
     for rate in rates(figures) {
-        let p50 = |guard| {
-            let pairs = pairs(figures, guard, Some(rate));
-            median(pairs.iter().map(|(run, bare)| (figure(run.p50_ns) - figure(bare.p50_ns)) / 1e3))
-        };
-        let cpu = |guard| {
-            let pairs = pairs(figures, guard, Some(rate));
-            median(pairs.iter().map(|(run, bare)| cpu_per_million(run) - cpu_per_million(bare)))
-        };
-        text += &goal(rate, "p50, µs", &p50);
+        text += &goal(rate, "p50, µs", &|guard| added(figures, guard, rate, &p50));
+        let cpu = |guard| added(figures, guard, rate, &cpu_per_million);
         text += &goal(rate, "processor time, s for a million calls", &cpu);
     }
     text
@@ -154,23 +155,24 @@ fn spread(figures: impl Iterator<Item = f64>) -> String {
     })
 }
 
-pub(super) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
-    Spread::of(figures.collect()).map(|spread| spread.median)
-}
-
 /// A twentieth of what the best proxy adds.
 const GOAL: f64 = 0.05;
 const INTRODUCTION: &str = "\
 A call is a connect, a request of 5 bytes, an answer of 5 bytes, and a close, to 5 backends in turn, timed from when it
-was due. All of it is on one machine: caller, backends and guard share its processors. *Added* is the difference to no
-guard in the same round. Processor time is that of caller, backends and the guard's processes together, the
-kernel's work for them included. Median (quartiles) of the rounds.
+was due. All of it is on one machine: callers, backends and guard share its processors. Each guard is measured beside
+no guard: two callers with backends of their own make as many calls a second each, which become due by turns, one with
+the guard and one without, so that what the machine does to the ones it does to the others. *Added* is the difference
+between the two; in the line *no guard* neither has one, and it tells what such a difference is worth. Processor time is
+that of a caller, its backends and the guard's processes together, the kernel's work for them included. Median
+(quartiles) of the rounds.
 ";
 const HEADINGS: &str = "\
 | guard | p50, µs | added | p99, µs | added | p99.9, µs | processor time, s for a million calls | added | failed |
 |---|---|---|---|---|---|---|---|---|
 ";
 const MOST_HEADINGS: &str = "\
+One after the other, not by turns.
+
 | guard | calls a second | of those without a guard | processor time, s for a million calls | failed |
 |---|---|---|---|---|
 ";
