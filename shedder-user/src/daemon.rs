@@ -316,7 +316,8 @@ impl Daemon {
         ports::advance(self, now);
         let is_any_pressing = self.attention.end(&self.cells);
         let goes_on = is_any_pressing || self.taps.is_any();
-        self.calm.end(!goes_on && self.calm.may_rest(now) && self.is_settled());
+        let may_rest = !goes_on && self.calm.may_rest(now) && self.calm.is_settled(&self.engine);
+        self.calm.end(may_rest);
         self.journal.look();
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.look(&self.cells);
@@ -347,6 +348,7 @@ impl Daemon {
         self.engine.handle_timeout(now);
         let touched = self.engine.take_touched();
         publisher::publish(self, &touched, now);
+        self.calm.touch(&self.engine, &touched);
         while let Some(transition) = self.engine.poll_transition() {
             self.handover.touch(transition.cell);
             self.calm.disturb(now);

@@ -4,13 +4,14 @@
 //! first slow answer (`shedder_common::counters::NodeRow::is_calm`), a look that finds a call that waits is followed by
 //! the next a tick later, and while calls are made a rest is no longer than the rules for them have patience.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shedder_common::time::Monotonic;
 
 use super::Daemon;
 use crate::clock;
-use crate::engine::{Sample, State};
+use crate::engine::{CellId, Engine, Sample, State};
 
 /// Whether all is well, as far as the last looks tell.
 #[derive(Debug)]
@@ -19,12 +20,22 @@ pub(super) struct Calm {
     wary_until: Monotonic,
     /// Of the rules for what was called before this look.
     patience: Duration,
+    /// Breakers to which something had happened before this look.
+    seen: u32,
+    /// Breakers that wait for something, or did when they were last touched.
+    unsettled: BTreeSet<CellId>,
     rests: bool,
 }
 
 impl Default for Calm {
     fn default() -> Self {
-        Self { wary_until: Monotonic::default(), patience: Duration::MAX, rests: false }
+        Self {
+            wary_until: Monotonic::default(),
+            patience: Duration::MAX,
+            seen: 0,
+            unsettled: BTreeSet::new(),
+            rests: false,
+        }
     }
 }
 
@@ -38,6 +49,7 @@ impl Calm {
     /// A look begins.
     pub(super) const fn begin(&mut self) {
         self.patience = Duration::MAX;
+        self.seen = 0;
     }
 
     /// A breaker in this state, whose rules have so much patience, was looked at, and this happened to it.
@@ -52,6 +64,19 @@ impl Calm {
             self.disturb(now);
         }
         self.patience = self.patience.min(patience);
+        self.seen = self.seen.saturating_add(1);
+    }
+
+    /// These breakers may have changed.
+    pub(super) fn touch(&mut self, engine: &Engine, touched: &[CellId]) {
+        let settled = |id: &&CellId| engine.state(**id).is_none_or(is_settled);
+        self.unsettled.extend(touched.iter().filter(|id| !settled(id)));
+    }
+
+    /// Whether every breaker waits for nothing.
+    pub(super) fn is_settled(&mut self, engine: &Engine) -> bool {
+        self.unsettled.retain(|id| !engine.state(*id).is_none_or(is_settled));
+        self.unsettled.is_empty()
     }
 
     /// Whether a look that finds nothing may be followed by a rest.
@@ -60,8 +85,8 @@ impl Calm {
     }
 
     /// A look has ended, and may be followed by a rest or not.
-    pub(super) const fn end(&mut self, rests: bool) {
-        self.rests = rests;
+    pub(super) const fn end(&mut self, may_rest: bool) {
+        self.rests = may_rest && self.seen <= MANY;
     }
 
     /// From one look to the next, which is a tick, or `most` at most.
@@ -85,11 +110,6 @@ impl Daemon {
         let most = node.rescan.min(node.verdict_ttl / 3);
         self.calm.between_looks(node.tick, most)
     }
-
-    /// Whether every breaker waits for nothing.
-    pub(super) fn is_settled(&self) -> bool {
-        self.cells.iter().all(|cell| self.engine.state(cell.id).is_none_or(is_settled))
-    }
 }
 
 /// Whether time alone, or one more call, changes nothing of it.
@@ -106,13 +126,19 @@ fn is_trouble(sample: &Sample) -> bool {
 
 /// How long looks stay a tick apart after something was not well.
 const WARY: Duration = Duration::from_secs(1);
+/// Breakers that make a look of two milliseconds. Who has as much to see looks more often, so that what the kernel tells
+/// does not wait for long looks.
+const MANY: u32 = 256;
 /// Ticks between two looks while all is well.
 const REST: u32 = 5;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::engine::Counts;
+    use crate::config::presets;
+    use crate::engine::{Counts, Force, NodeRules, Place};
 
     const TICK: Duration = Duration::from_millis(100);
     const MOST: Duration = Duration::from_secs(1);
@@ -159,6 +185,33 @@ mod tests {
         assert_eq!(rest(&[4 * TICK, 3 * TICK, Duration::MAX]), 3 * TICK);
         assert_eq!(rest(&[Duration::ZERO]), TICK);
         assert_eq!(rest(&[]), 5 * TICK);
+        assert_eq!(rest(&[Duration::MAX; 256]), 5 * TICK);
+        assert_eq!(rest(&[Duration::MAX; 257]), TICK, "looks would be long");
+    }
+
+    #[test]
+    fn who_waits_for_something_is_remembered_until_it_has_come() {
+        let (mut engine, mut calm) = (Engine::new(1, NodeRules::default()), Calm::default());
+        let policy = Arc::new(presets()[0].policy());
+        for cell in [7, 8] {
+            let place = Place { caller: 0, service: 0, endpoint: cell };
+            engine.insert(CellId(cell), place, Arc::clone(&policy), at(0));
+        }
+        let mut is_settled = |engine: &mut Engine| {
+            let touched = engine.take_touched();
+            calm.touch(engine, &touched);
+            calm.is_settled(engine)
+        };
+        assert!(is_settled(&mut engine));
+        for cell in [7, 8] {
+            engine.force(CellId(cell), Force::Open, TICK, at(100));
+        }
+        assert!(!is_settled(&mut engine));
+        // One of them is nobody's any more, the other waits on.
+        engine.remove(CellId(7));
+        assert!(!is_settled(&mut engine));
+        engine.reset(CellId(8), at(200));
+        assert!(is_settled(&mut engine));
     }
 
     #[test]
