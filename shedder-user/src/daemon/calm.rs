@@ -60,7 +60,7 @@ impl Calm {
         sample: &Sample,
         now: Monotonic,
     ) {
-        if !state.is_none_or(is_settled) || is_trouble(sample) {
+        if state.is_some_and(|state| !state.is_settled()) || is_trouble(sample) {
             self.disturb(now);
         }
         self.patience = self.patience.min(patience);
@@ -69,13 +69,12 @@ impl Calm {
 
     /// These breakers may have changed.
     pub(super) fn touch(&mut self, engine: &Engine, touched: &[CellId]) {
-        let settled = |id: &&CellId| engine.state(**id).is_none_or(is_settled);
-        self.unsettled.extend(touched.iter().filter(|id| !settled(id)));
+        self.unsettled.extend(touched.iter().filter(|id| waits(engine, **id)));
     }
 
     /// Whether every breaker waits for nothing.
     pub(super) fn is_settled(&mut self, engine: &Engine) -> bool {
-        self.unsettled.retain(|id| !engine.state(*id).is_none_or(is_settled));
+        self.unsettled.retain(|id| waits(engine, *id));
         self.unsettled.is_empty()
     }
 
@@ -112,16 +111,13 @@ impl Daemon {
     }
 }
 
-/// Whether time alone, or one more call, changes nothing of it.
-const fn is_settled(state: State) -> bool {
-    matches!(state, State::Closed | State::Observe)
+fn waits(engine: &Engine, id: CellId) -> bool {
+    engine.state(id).is_some_and(|state| !state.is_settled())
 }
 
 fn is_trouble(sample: &Sample) -> bool {
     let counts = &sample.counts;
-    let failures =
-        [counts.refused, counts.timed_out, counts.unreachable, counts.reset, counts.errored];
-    failures.iter().any(|failures| *failures != 0) || counts.shed != 0 || sample.failure_run != 0
+    counts.failures() != 0 || counts.shed != 0 || sample.failure_run != 0
 }
 
 /// How long looks stay a tick apart after something was not well.

@@ -17,11 +17,9 @@ impl Daemon {
         let mut cells: Vec<&Cell> = self.cells.iter().collect();
         let others = cells.len().saturating_sub(SHOWN);
         if others > 0 {
-            let is_calm = |cell: &&Cell| {
-                let view = self.engine.state(cell.id);
-                matches!(view, None | Some(State::Closed | State::Observe))
-            };
-            cells.sort_by_key(is_calm);
+            let is_settled =
+                |cell: &&Cell| self.engine.state(cell.id).is_none_or(State::is_settled);
+            cells.sort_by_key(is_settled);
             cells.truncate(SHOWN);
         }
         let mut breakers: Vec<Glimpsed> = cells

@@ -36,6 +36,11 @@ impl State {
         Self::ForcedClosed,
     ];
 
+    /// Whether neither time alone nor one more call that goes well changes it.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Closed | Self::Observe)
+    }
+
     /// The name in JSON, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {

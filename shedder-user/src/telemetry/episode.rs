@@ -94,7 +94,7 @@ impl Episodes {
         change: &Change,
         at: SystemTime,
     ) -> (Option<String>, Option<Span>) {
-        let ends = matches!(change.to, State::Closed | State::Observe);
+        let ends = change.to.is_settled();
         if !self.open.contains_key(&cell) {
             if ends || self.open.len() == MAX_EPISODES {
                 return (None, None);

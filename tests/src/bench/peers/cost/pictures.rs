@@ -2,11 +2,10 @@
 //!
 //! Invariant: medians of rounds, as in the tables.
 
-use super::text::{added, cpu_per_million, p50, rates};
+use super::text::{added, cpu_per_million, p50, p99, rates};
 use super::{Calls, Figures};
 use crate::bench::peers::guard::Guard;
 use crate::bench::peers::plot::{Axis, Panels, Plot, Series};
-use crate::statistics::figure;
 
 /// File stems and SVG texts.
 pub(in super::super) fn plots(figures: &Figures) -> Vec<(String, String)> {
@@ -16,7 +15,7 @@ pub(in super::super) fn plots(figures: &Figures) -> Vec<(String, String)> {
         columns: 2,
         plots: vec![
             plot(figures, "p50, µs", &p50),
-            plot(figures, "p99, µs", &|calls| figure(calls.p99_ns) / 1e3),
+            plot(figures, "p99, µs", &p99),
             plot(figures, "processor time, s for a million calls", &cpu_per_million),
         ],
     };

@@ -59,7 +59,6 @@ fn difference(run: &Run, of: &dyn Fn(&Calls) -> f64) -> f64 {
 fn latency_line(guard: Guard, runs: &[&Run]) -> String {
     let taken = |of: &dyn Fn(&Calls) -> f64| spread(runs.iter().map(|run| of(&run.guarded)));
     let added = |of: &dyn Fn(&Calls) -> f64| spread(runs.iter().map(|run| difference(run, of)));
-    let p99 = |calls: &Calls| figure(calls.p99_ns) / 1e3;
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
         guard.name(),
@@ -96,6 +95,11 @@ fn per_second(calls: &Calls) -> f64 {
 /// Microseconds.
 pub(super) fn p50(calls: &Calls) -> f64 {
     figure(calls.p50_ns) / 1e3
+}
+
+/// Microseconds.
+pub(super) fn p99(calls: &Calls) -> f64 {
+    figure(calls.p99_ns) / 1e3
 }
 
 /// Seconds of processor time, of everybody, for a million calls.
